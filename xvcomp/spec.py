@@ -1,0 +1,581 @@
+"""The typed, versioned format: what a plan and a manifest say, and their JSON.
+
+Everything here is a frozen dataclass. ``Manifest.to_json`` and
+``Manifest.from_json`` are exact inverses: floats keep every bit, numpy-typed and
+nested attributes keep their types. A file of a newer ``format_version`` is refused;
+older ones open for ever.
+"""
+
+import base64
+import json
+import math
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ManifestError
+
+__all__ = [
+    "FORMAT_VERSION",
+    "Array",
+    "BandGroup",
+    "Bpppb",
+    "Chroma",
+    "GroupPlan",
+    "Klt",
+    "Layout",
+    "LayoutKind",
+    "Lossless",
+    "Manifest",
+    "MaskSpec",
+    "MaxError",
+    "Plan",
+    "Planes",
+    "Preset",
+    "Psnr",
+    "Quality",
+    "Quantization",
+    "Ratio",
+    "ResidualSpec",
+    "SidecarEntry",
+    "Ssim",
+    "StreamInfo",
+    "Target",
+    "VariableSpec",
+]
+
+FORMAT_VERSION = 1
+
+Chroma = Literal["gray", "420", "444"]
+Preset = Literal["fast", "balanced", "best"]
+LayoutKind = Literal["tiled", "yuv444", "yuv420", "gray"]
+Planes = tuple[NDArray[np.uint16], ...]
+"""One array of shape (time, height, width) per plane: one for ``gray``, three otherwise.
+
+For ``420`` the chroma planes have ``ceil(height / 2)`` rows and ``ceil(width / 2)``
+columns. Values are codes in ``[0, 2**bit_depth - 1]``.
+"""
+
+
+def _positive(what: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{what} must be a positive number, got {value!r}")
+
+
+class Target:
+    """What the user asks for; one of the classes below."""
+
+
+@dataclass(frozen=True, slots=True)
+class Psnr(Target):
+    """At least ``db`` dB, per quality set. ``peak`` (unpacked units) defaults to its range."""
+
+    db: float
+    peak: float | None = None
+    kind: Literal["psnr"] = "psnr"
+
+    def __post_init__(self) -> None:
+        _positive("PSNR in dB", self.db)
+        if self.peak is not None:
+            _positive("peak", self.peak)
+
+
+@dataclass(frozen=True, slots=True)
+class Bpppb(Target):
+    """At most ``bits`` bits per pixel per band, all bytes of the file counted."""
+
+    bits: float
+    kind: Literal["bpppb"] = "bpppb"
+
+    def __post_init__(self) -> None:
+        _positive("bpppb", self.bits)
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio(Target):
+    """At least ``ratio`` times smaller than the arrays in memory."""
+
+    ratio: float
+    kind: Literal["ratio"] = "ratio"
+
+    def __post_init__(self) -> None:
+        _positive("ratio", self.ratio)
+
+
+@dataclass(frozen=True, slots=True)
+class Ssim(Target):
+    """A mean structural similarity of at least ``value``, below 1."""
+
+    value: float
+    kind: Literal["ssim"] = "ssim"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.value < 1:
+            raise ValueError(f"SSIM must lie between 0 and 1, got {self.value!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class MaxError(Target):
+    """No valid sample is off by more than ``value``.
+
+    ``relative`` says of what: ``absolute`` (the units a reader sees), ``range`` (of the
+    variable's valid samples), or ``pointwise`` (of each sample's own magnitude).
+    """
+
+    value: float
+    relative: Literal["absolute", "range", "pointwise"] = "absolute"
+    kind: Literal["max_error"] = "max_error"
+
+    def __post_init__(self) -> None:
+        _positive("error bound", self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Lossless(Target):
+    """Equal, bit for bit (the payload bits of NaN aside)."""
+
+    kind: Literal["lossless"] = "lossless"
+
+
+@dataclass(frozen=True, slots=True)
+class Quality(Target):
+    """A nominal quality in dB: the quantiser step is ``peak * 10**((10.79 - db) / 20)``.
+
+    That is the step whose uniform rounding error would give ``db``. No search is made.
+    """
+
+    db: float
+    kind: Literal["quality"] = "quality"
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.db):
+            raise ValueError(f"quality must be a finite number of dB, got {self.db!r}")
+
+
+_TARGETS: dict[str, type[Target]] = {
+    "psnr": Psnr,
+    "bpppb": Bpppb,
+    "ratio": Ratio,
+    "ssim": Ssim,
+    "max_error": MaxError,
+    "lossless": Lossless,
+    "quality": Quality,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Array:
+    """A small numpy array inside the manifest; little endian, C order."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data: bytes
+
+    def __post_init__(self) -> None:
+        dtype = np.dtype(self.dtype)
+        if dtype.hasobject or min(self.shape, default=0) < 0:
+            raise ValueError(f"not a plain array: dtype {self.dtype!r}, shape {self.shape}")
+        if math.prod(self.shape) * dtype.itemsize != len(self.data):
+            raise ValueError(f"{len(self.data)} bytes do not make {self.shape} of {self.dtype}")
+
+    @classmethod
+    def of(cls, values: NDArray[Any]) -> Self:
+        """Copy an array of plain numbers."""
+        little = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
+        return cls(dtype=little.dtype.str, shape=values.shape, data=little.tobytes())
+
+    def numpy(self) -> NDArray[Any]:
+        """Return a read-only view."""
+        return np.frombuffer(self.data, dtype=self.dtype).reshape(self.shape)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Quantization:
+    """How codes relate to components: ``component = (code - offset) * step``.
+
+    Parameters
+    ----------
+    bit_depth : int
+        Bits of a code, 8 to 16.
+    step : float
+        Width of one code in the group's weighted units, common to all components.
+    offsets : tuple of int
+        Code of a zero component, one per component.
+    """
+
+    bit_depth: int
+    step: float
+    offsets: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not 8 <= self.bit_depth <= 16:
+            raise ValueError(f"bit_depth must be 8 to 16, got {self.bit_depth}")
+        _positive("step", self.step)
+
+    @property
+    def max_code(self) -> int:
+        """Largest code."""
+        return int(2**self.bit_depth - 1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Klt:
+    """The decoder's side of the transform, exact on every machine.
+
+    ``band = mean + (matrix @ component) / 2**shift / weight``. The matrix is of
+    integers, so that the product with integer codes is exact in float64 whatever the
+    order of summation (``transforms.klt``).
+
+    Parameters
+    ----------
+    matrix : Array of int32, shape (bands, components)
+    shift : int
+        Binary point of ``matrix``.
+    means : Array of float64, shape (bands,)
+        In stored units.
+    weights : Array of float64, shape (bands,)
+        Stored units times weight gives the units in which components are orthonormal.
+    """
+
+    matrix: Array
+    shift: int
+    means: Array
+    weights: Array
+
+    def __post_init__(self) -> None:
+        if len(self.matrix.shape) != 2 or min(self.matrix.shape) < 1:
+            raise ValueError(f"matrix must be (bands, components), got {self.matrix.shape}")
+        bands = (self.matrix.shape[0],)
+        if self.means.shape != bands or self.weights.shape != bands:
+            raise ValueError("means and weights need one value per band")
+        if not 0 <= self.shift <= 30:
+            raise ValueError(f"shift must be 0 to 30, got {self.shift}")
+
+    @property
+    def n_components(self) -> int:
+        """Number of components."""
+        return self.matrix.shape[1]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """Where components lie in frames.
+
+    Parameters
+    ----------
+    kind : {"tiled", "yuv444", "yuv420", "gray"}
+        ``tiled``: all components side by side in one luma plane, row by row, ``columns``
+        a row. ``yuv444``: three components a stream. ``yuv420``: the first at full
+        resolution, the next two at half, a stream. ``gray``: one a stream.
+    columns : int
+        Tiles in a row; 1 unless tiled.
+    align : int
+        Component frames are padded at the bottom and right to a multiple of this.
+    """
+
+    kind: LayoutKind
+    columns: int = 1
+    align: int = 8
+
+    def __post_init__(self) -> None:
+        if self.columns < 1 or self.align < 1:
+            raise ValueError("columns and align must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MaskSpec:
+    """Which stored values are not samples, and that their positions are in packets.
+
+    Parameters
+    ----------
+    specials : tuple of Array
+        Per variable, the distinct invalid values (NaN, infinities, the fill value) in the
+        stored dtype. Class ``k`` of a mask packet is ``specials[variable][k - 1]``.
+    """
+
+    specials: tuple[Array, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResidualSpec:
+    """The correction layer: ``stored = base + correction``, one packet per GOP.
+
+    Parameters
+    ----------
+    kind : {"integer", "float", "bits"}
+        ``integer``: multiples of an integer step. ``float``: multiples of a float64 step,
+        plus exceptions. ``bits``: differences of bit patterns, lossless.
+    steps : tuple of float
+        Per variable; 0 means that the variable has no correction.
+    """
+
+    kind: Literal["integer", "float", "bits"]
+    steps: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BandGroup:
+    """Variables that are coded together, and all that decoding them needs.
+
+    Parameters
+    ----------
+    name : str
+    variables : tuple of str
+        In band order. A variable's extra dims are unrolled in C order.
+    frame_dim, y_dim, x_dim : str or None
+        Dims of the frames; ``None`` stands for an axis of length 1 that is not there.
+    shape : tuple of int
+        (time, bands, y, x) as coded: after ``repeat`` was undone, before folding.
+    repeat : (int, int)
+        Each coded pixel stands for this many rows and columns of the variable.
+    fold : int
+        Consecutive frames that are coded as bands of one.
+    gop : int
+        Frames of the stream in a GOP (each spans ``fold`` frames of the variable).
+    block : (int, int)
+        Height and width of the spatial blocks, each of which has its own tracks.
+    codec, preset : str
+        What coded it; ``codec`` is ``none`` where packets alone carry the data.
+    quantizer : int or None
+        The codec's own quantiser; ``None`` is lossless.
+    first_track : int
+        Tracks run block by block, and stream by stream within a block.
+    slot : int
+        Mask packets are at this slot, residual packets at the next.
+    valid_min, valid_max : tuple of float
+        Per variable, in stored units: decoded samples are clipped to this.
+    checksums : Array of uint32, shape (tracks, gops)
+        CRC-32 over the packets of each GOP.
+    packet_checksums : Array of uint32, shape (2, gops)
+        CRC-32 of the mask and the residual packets; 0 where there is none.
+    """
+
+    name: str
+    variables: tuple[str, ...]
+    frame_dim: str | None
+    y_dim: str | None
+    x_dim: str | None
+    shape: tuple[int, int, int, int]
+    repeat: tuple[int, int] = (1, 1)
+    fold: int = 1
+    gop: int
+    block: tuple[int, int]
+    codec: str
+    preset: Preset
+    quantizer: int | None
+    quantization: Quantization | None
+    klt: Klt | None
+    layout: Layout | None
+    mask: MaskSpec | None
+    residual: ResidualSpec | None
+    first_track: int
+    slot: int
+    valid_min: tuple[float, ...]
+    valid_max: tuple[float, ...]
+    checksums: Array
+    packet_checksums: Array
+    quality_set: str
+    measured: Mapping[str, float | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if min(self.shape) < 1 or min(self.repeat) < 1 or min(self.block) < 1:
+            raise ValueError(f"group {self.name!r}: sizes must be at least 1")
+        if self.fold < 1 or self.gop < 1:
+            raise ValueError(f"group {self.name!r}: fold and gop must be at least 1")
+        if not self.variables:
+            raise ValueError(f"group {self.name!r} has no variables")
+
+    @property
+    def n_stream_frames(self) -> int:
+        """Frames of each track."""
+        return -(-self.shape[0] // self.fold)
+
+    @property
+    def n_gops(self) -> int:
+        """GOPs of each track."""
+        return -(-self.n_stream_frames // self.gop)
+
+    @property
+    def window(self) -> int:
+        """Frames of the variable in a GOP."""
+        return self.gop * self.fold
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VariableSpec:
+    """A variable as it was given: everything but its values.
+
+    Parameters
+    ----------
+    dtype : str
+        Of the stored values, as numpy writes it; ``object`` for strings and the like.
+    attrs, encoding : Mapping
+        Tagged by ``pack_json``: types of numpy, tuples and non-finite floats survive.
+    is_coord : bool
+    cf : bool
+        Values are as on disk (packed); opening decodes them by the CF conventions.
+    decoded_dtype : str or None
+        With ``cf``: the dtype that the user's own variable had after decoding.
+    """
+
+    name: str
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: str
+    attrs: Any
+    encoding: Any
+    is_coord: bool
+    cf: bool = False
+    decoded_dtype: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SidecarEntry:
+    """Where a losslessly kept variable lies in the sidecar blob, and how it is coded."""
+
+    name: str
+    coder: str
+    nbytes: int
+    params: Any = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest:
+    """Everything in a cube file that is not a packet."""
+
+    created_by: str
+    target: Target
+    attrs: Any
+    encoding: Any
+    dims: tuple[tuple[str, int], ...]
+    variables: tuple[VariableSpec, ...]
+    groups: tuple[BandGroup, ...]
+    sidecar: tuple[SidecarEntry, ...]
+    sidecar_crc32: int
+    sidecar_data: bytes | None
+    """The sidecar itself when it is small; otherwise the packet at frame 0, slot 0."""
+    raw_nbytes: int
+    notes: tuple[str, ...] = ()
+    format_version: int = FORMAT_VERSION
+
+    def to_json(self) -> str:
+        """Write the envelope: version and checksum in the clear, the body deflated."""
+        body = msgspec.json.encode(self, enc_hook=_encode)
+        envelope = {
+            "format_version": self.format_version,
+            "crc32": zlib.crc32(body),
+            "deflate": base64.b64encode(zlib.compress(body, 9)).decode("ascii"),
+        }
+        return json.dumps(envelope, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read an envelope.
+
+        Raises
+        ------
+        ManifestError
+            If the text is damaged, or of a newer version than this one.
+        """
+        try:
+            envelope = json.loads(text)
+            version = envelope["format_version"]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise ManifestError(f"the manifest is not readable: {error}") from None
+        if not isinstance(version, int) or version < 1:
+            raise ManifestError(f"the manifest's format_version is {version!r}, not a version")
+        if version > FORMAT_VERSION:
+            raise ManifestError(
+                f"the file has format version {version}, this xvcomp reads up to "
+                f"{FORMAT_VERSION}: upgrade xvcomp to open it"
+            )
+        try:
+            body = _inflate(base64.b64decode(envelope["deflate"], validate=True))
+            if zlib.crc32(body) != envelope["crc32"]:
+                raise ManifestError("the manifest is damaged: its checksum does not match")
+            return msgspec.json.decode(body, type=cls, dec_hook=_decode)
+        except ManifestError:
+            raise
+        except (ValueError, KeyError, TypeError, zlib.error, RecursionError) as error:
+            raise ManifestError(f"the manifest is damaged: {error}") from None
+
+
+_MAX_MANIFEST = 1 << 28
+
+
+def _inflate(data: bytes) -> bytes:
+    """Decompress, but never to more than a manifest can sensibly be."""
+    inflater = zlib.decompressobj()
+    body = inflater.decompress(data, _MAX_MANIFEST)
+    if inflater.unconsumed_tail or not inflater.eof:
+        raise ManifestError("the manifest is cut short, or larger than 256 MiB")
+    return body
+
+
+def _encode(value: object) -> object:
+    raise NotImplementedError(f"{type(value).__name__} has no place in a manifest")
+
+
+def _decode(kind: type, value: object) -> object:
+    if kind is Target and isinstance(value, Mapping) and value.get("kind") in _TARGETS:
+        return msgspec.convert(value, _TARGETS[value["kind"]])
+    raise ValueError(f"not a {kind.__name__}: {value!r}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GroupPlan:
+    """What is to be done with some variables, before anything was encoded.
+
+    ``reasons`` says why, per choice (``codec``, ``layout`` ...).
+    """
+
+    name: str
+    variables: tuple[str, ...]
+    target: Target
+    frame_dim: str | None
+    y_dim: str | None
+    x_dim: str | None
+    transform: Literal["klt", "none"]
+    layout: LayoutKind
+    codec: str
+    preset: Preset
+    bit_depth: int
+    gop: int
+    fold: int = 1
+    repeat: tuple[int, int] = (1, 1)
+    block: tuple[int, int]
+    quality_set: str
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def lossless(self) -> bool:
+        """Whether every sample must come back as it was."""
+        return isinstance(self.target, Lossless)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """The groups of a cube, and the variables that go to the sidecar, with the reason."""
+
+    groups: tuple[GroupPlan, ...]
+    sidecar: Mapping[str, str]
+    target: Target
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StreamInfo:
+    """What a decoder needs besides packets, as read from a container's track.
+
+    ``decoder`` is FFmpeg's decoder name, ``extradata`` its out-of-band header.
+    """
+
+    decoder: str
+    width: int
+    height: int
+    pix_fmt: str
+    extradata: bytes
