@@ -1,0 +1,163 @@
+"""The Karhunen-Loeve transform over bands, with an inverse that is exact everywhere.
+
+The basis is orthonormal in *weighted* units (stored values times a weight per band),
+so that one quantiser step for all components is the optimum for squared error
+(reverse water-filling).
+
+The inverse must give the same bits on every machine, for error bounds stand on it.
+So the matrix that is stored holds integers: products with integer codes and their sums
+stay below 2**53 and are exact in float64, whatever the order of summation or the BLAS.
+What follows is one multiplication and one addition per sample.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..spec import Array, Klt
+
+__all__ = ["Moments", "fit", "forward", "identity", "inverse", "select"]
+
+_SHIFT = 14
+"""Entries lie in [-1, 1]: 14 bits after the point fit int16, which keeps the matrix small."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """First and second moments of bands, which add up over windows.
+
+    Sums are taken around ``origin``, so that large means do not swallow small variances.
+    """
+
+    count: int
+    origin: NDArray[np.float64]
+    total: NDArray[np.float64]
+    products: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, values: NDArray[np.float64], origin: NDArray[np.float64]) -> "Moments":
+        """Measure gap-free values of shape (time, band, y, x)."""
+        flat = np.moveaxis(values, 1, 0).reshape(values.shape[1], -1) - origin[:, None]
+        return cls(flat.shape[1], origin, flat.sum(axis=1), flat @ flat.T)
+
+    def __add__(self, other: "Moments") -> "Moments":
+        return Moments(
+            self.count + other.count,
+            self.origin,
+            self.total + other.total,
+            self.products + other.products,
+        )
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """Mean of each band."""
+        return np.asarray(self.origin + self.total / self.count)
+
+    @property
+    def covariance(self) -> NDArray[np.float64]:
+        """Covariance between bands, shape (band, band)."""
+        centre = self.total / self.count
+        return np.asarray(self.products / self.count - np.outer(centre, centre))
+
+
+def fit(moments: Moments, weights: NDArray[np.float64]) -> tuple[Klt, NDArray[np.float64]]:
+    """Find the basis in which weighted bands are uncorrelated.
+
+    Parameters
+    ----------
+    moments : Moments
+        Of the bands, in stored units.
+    weights : ndarray of float64, shape (band,)
+
+    Returns
+    -------
+    Klt
+        With as many components as bands, the strongest first.
+    variances : ndarray of float64, shape (component,)
+        In squared weighted units.
+    """
+    covariance = moments.covariance * np.outer(weights, weights)
+    variances, vectors = np.linalg.eigh(covariance)
+    order = np.argsort(variances)[::-1]
+    vectors = vectors[:, order]
+    # An eigenvector's sign is arbitrary: fix it, so that every LAPACK gives one file.
+    peaks = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=0)[None], axis=0)
+    vectors = vectors * np.where(peaks < 0, -1.0, 1.0)
+    matrix = np.rint(vectors * 2**_SHIFT).astype(np.int16)
+    return _klt(matrix, _SHIFT, moments.mean, weights), np.maximum(variances[order], 0.0)
+
+
+def identity(
+    moments: Moments, weights: NDArray[np.float64]
+) -> tuple[Klt, NDArray[np.float64]]:
+    """Make the transform that leaves bands as they are, apart from mean and weight."""
+    variances = np.diag(moments.covariance) * weights**2
+    matrix = np.eye(len(weights), dtype=np.int16)
+    return _klt(matrix, 0, moments.mean, weights), np.maximum(variances, 0.0)
+
+
+def _klt(
+    matrix: NDArray[np.int16],
+    shift: int,
+    means: NDArray[np.float64],
+    weights: NDArray[np.float64],
+) -> Klt:
+    return Klt(
+        matrix=Array.of(matrix),
+        shift=shift,
+        means=Array.of(means.astype(np.float64)),
+        weights=Array.of(weights.astype(np.float64)),
+    )
+
+
+def select(klt: Klt, components: NDArray[np.intp]) -> Klt:
+    """Keep only some components."""
+    matrix = klt.matrix.numpy()[:, components]
+    return _klt(matrix, klt.shift, klt.means.numpy(), klt.weights.numpy())
+
+
+def forward(values: NDArray[np.floating], klt: Klt) -> NDArray[np.float64]:
+    """Transform gap-free bands to components.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (time, band, y, x)
+        In stored units.
+
+    Returns
+    -------
+    ndarray of float64, shape (time, component, y, x)
+        In weighted units. The least-squares solution for the rounded matrix, so that
+        `inverse` of the unquantised components is as near as the components allow.
+    """
+    matrix = klt.matrix.numpy().astype(np.float64) / 2**klt.shift
+    analysis = np.linalg.pinv(matrix) * klt.weights.numpy()
+    centred = values - klt.means.numpy()[:, None, None]
+    return np.asarray(np.einsum("kb,tbyx->tkyx", analysis, centred, optimize=True))
+
+
+def inverse(levels: NDArray[np.float64], klt: Klt, step: float) -> NDArray[np.float64]:
+    """Transform decoded levels back to bands, in stored units.
+
+    Parameters
+    ----------
+    levels : ndarray of float64, shape (time, component, y, x)
+        Codes minus their offset: multiples of 1/16, of magnitude up to 2**17.
+    klt : Klt
+    step : float
+        Width of one code.
+
+    Returns
+    -------
+    ndarray of float64, shape (time, band, y, x)
+        The same bits on every machine (see the module's text).
+    """
+    matrix = klt.matrix.numpy().astype(np.float64)
+    time, components, y, x = levels.shape
+    flat = levels.reshape(time, components, y * x)
+    exact = np.matmul(matrix, flat)
+    gains = step / 2**klt.shift / klt.weights.numpy()
+    exact *= gains[:, None]
+    exact += klt.means.numpy()[:, None]
+    return np.asarray(exact.reshape(time, len(gains), y, x))
