@@ -1,0 +1,1 @@
+"""Files: a manifest, video tracks and timed packets, read by byte range."""

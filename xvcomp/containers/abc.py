@@ -12,6 +12,7 @@ touching the others.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 from ..spec import StreamInfo
@@ -38,16 +39,35 @@ class ContainerWriter(ABC):
     """Collect tracks and packets, then write the file in one go.
 
     Segments are spooled to disk beside the output once they grow, so memory stays
-    bounded. Nothing exists at ``path`` until ``close`` has returned.
+    bounded. Nothing exists at ``path`` until ``publish`` has returned; between ``close``
+    and ``publish`` the finished file lies at ``temporary``, to be verified. Leaving the
+    writer's context removes what was not published.
     """
 
+    @property
     @abstractmethod
-    def add_track(self) -> int:
-        """Announce a track; returns its index."""
+    def temporary(self) -> Path:
+        """The finished file under its hidden name, from ``close`` to ``publish``."""
+
+    @abstractmethod
+    def add_track(self, frame_duration: int = 1) -> int:
+        """Announce a track, whose frames last ``frame_duration`` frames of the cube.
+
+        Returns
+        -------
+        int
+            Its index. Only players use the duration.
+        """
 
     @abstractmethod
     def add_segment(self, track: int, segment: bytes) -> None:
-        """Append a fragmented MP4 to a track. Segments arrive in order of time."""
+        """Append a fragmented MP4 to a track. Segments arrive in order of time.
+
+        Raises
+        ------
+        ContainerError
+            If it is no such file, or one decoder cannot read it after the ones before.
+        """
 
     @abstractmethod
     def add_packet(self, frame: int, slot: int, payload: bytes) -> None:
@@ -55,11 +75,27 @@ class ContainerWriter(ABC):
 
     @abstractmethod
     def close(self, manifest: str) -> int:
-        """Write everything, flush it to disk, and return the file's size in bytes."""
+        """Write everything to ``temporary``, flush it, and return the size in bytes.
+
+        Raises
+        ------
+        ContainerError
+            If a track has no segments, or the disk fails; nothing is left behind then.
+        """
+
+    @abstractmethod
+    def publish(self) -> None:
+        """Give the file its name, replacing what was there in one step."""
 
     @abstractmethod
     def abort(self) -> None:
-        """Remove everything that was written. Safe to call twice, and after ``close``."""
+        """Remove everything that was not published. Safe to call twice."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.abort()
 
 
 class ContainerReader(ABC):
