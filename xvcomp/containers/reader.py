@@ -71,10 +71,12 @@ class Mp4Reader(ContainerReader):
         self.nbytes = self._source.nbytes
         try:
             self._load(_read_movie(self._source))
-        except BaseException:
+        except BaseException as error:
             if self._source is not source:
                 self._source.close()
-            raise
+            if not isinstance(error, _DAMAGE):
+                raise
+            raise ContainerError(f"{self._source.name} is damaged: {error}") from error
 
     def _load(self, movie: Movie) -> None:
         self.manifest = movie.manifest
@@ -145,17 +147,13 @@ def is_xvcomp(source: Source, storage_options: Mapping[str, Any] | None = None) 
 
 
 def _read_movie(source: RangeSource) -> Movie:
-    try:
-        movie = unpack_movie(memoryview(_read_moov(source)), source.nbytes)
-        if movie is not None:
-            _check_places(movie, source)
-    except _DAMAGE as error:
-        raise ContainerError(f"{source.name} is damaged: {error}") from error
+    movie = unpack_movie(memoryview(_read_moov(source)), source.nbytes)
     if movie is None:
         raise ContainerError(
             f"{source.name} is not an xvcomp file: it is an MP4 without an "
             f"{MANIFEST_KEY!r} entry in its metadata"
         )
+    _check_places(movie, source)
     return movie
 
 

@@ -21,6 +21,7 @@ from .segment import Segment, read_segment
 __all__ = ["Mp4Writer"]
 
 _SPOOL_NBYTES = 64 * 2**20
+_HEADER_ATTEMPTS = 64
 _MAX_SAMPLE_NBYTES = 2**32 - 1
 
 
@@ -265,21 +266,24 @@ class Mp4Writer(ContainerWriter):
         """Return all that comes before the first packet.
 
         The header holds positions that depend on its own length, which, compressed,
-        depends on them: try until it fits, and pad in the rare case that it never does.
+        depends on them: try until it fits, and pad when it never does.
         """
         nbytes_data = sum(chunk.nbytes for chunk in chunks)
-        mdat = struct.pack(">I4s", 8 + nbytes_data, b"mdat")
         if nbytes_data > 2**32 - 9:
             mdat = struct.pack(">I4sQ", 1, b"mdat", 16 + nbytes_data)
-        nbytes = 0
-        for attempt in range(64):
+        else:
+            mdat = struct.pack(">I4s", 8 + nbytes_data, b"mdat")
+        nbytes = slack = 0
+        for attempt in range(_HEADER_ATTEMPTS):
             start = FILE_TYPE + self._movie(manifest, chunks, nbytes)
             padding = nbytes - len(start) - len(mdat)
             if padding == 0:
                 return start + mdat
-            if padding >= 8 and attempt > 8:
+            if padding >= 8 and slack:
                 return start + struct.pack(">I4s", padding, b"free") + bytes(padding - 8) + mdat
-            nbytes = len(start) + len(mdat) + (8 + attempt if attempt > 8 else 0)
+            # Lengths that chase each other never meet; a box of padding catches them.
+            slack = attempt if attempt >= 8 else 0
+            nbytes = len(start) + len(mdat) + slack
         raise ContainerError("the header does not settle")
 
     def _movie(self, manifest: str, chunks: list[_Chunk], nbytes_header: int) -> bytes:
