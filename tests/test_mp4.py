@@ -137,8 +137,8 @@ def test_damaged_headers_never_crash(compress):
     assert refused > (550 if compress else 100)
 
 
-def test_a_damaged_compressed_header_is_always_noticed():
-    data, unnoticed = cube(compress=True), 0
+def test_a_damaged_compressed_header_is_noticed_or_means_the_same():
+    data, refused = cube(compress=True), 0
     expected = Mp4Reader(data)
     start = data.index(b"cmvd")
     end = start - 4 + int.from_bytes(data[start - 4 : start], "big")
@@ -148,11 +148,13 @@ def test_a_damaged_compressed_header_is_always_noticed():
         try:
             opened = Mp4Reader(bytes(broken))
         except ContainerError:
+            refused += 1
             continue
-        # The last bits of deflated data may be padding, which means nothing.
+        # Deflate has padding, and can say one thing in several ways.
+        assert opened.manifest == expected.manifest
+        assert opened.tracks == expected.tracks
         assert opened.read_gops(0, 0, 3) == expected.read_gops(0, 0, 3)
-        unnoticed += 1
-    assert unnoticed <= 1
+    assert refused > 0.95 * (end - start)
 
 
 def test_a_header_that_claims_to_inflate_beyond_reason_is_refused():
