@@ -67,6 +67,8 @@ class Options:
         Choices for single variables; a variable with its own choice is its own group.
     groups : Mapping[str, tuple of str] or None
         The user's own grouping, by group name.
+    by_group : Mapping[str, Override]
+        Choices for the groups of ``groups``, by group name.
     """
 
     target: Target | None = None
@@ -78,6 +80,7 @@ class Options:
     defaults: Override = field(default_factory=Override)
     by_variable: Mapping[str, Override] = field(default_factory=dict)
     groups: Mapping[str, tuple[str, ...]] | None = None
+    by_group: Mapping[str, Override] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,7 +100,8 @@ class GroupReport:
     """What one group cost and how well it came back.
 
     ``psnr_db`` is infinite for a group without error, NaN for one without valid samples.
-    ``nbytes`` counts the group's tracks and packets.
+    ``nbytes`` counts the group's tracks and packets, ``raw_nbytes`` its arrays in memory
+    (0 when not known).
     """
 
     name: str
@@ -120,6 +124,7 @@ class GroupReport:
     encodes: int
     encode_seconds: float
     decode_seconds: float
+    raw_nbytes: int = 0
     by_variable: tuple[VariableReport, ...] = ()
 
 

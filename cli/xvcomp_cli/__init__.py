@@ -1,0 +1,3 @@
+"""The ``xvcomp`` command: parse, one library call, render."""
+
+__all__: list[str] = []

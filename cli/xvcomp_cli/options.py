@@ -1,0 +1,188 @@
+"""The options that commands share, and what they mean to the library."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import click
+
+from xvcomp.errors import PlanError
+from xvcomp.recipe import dump_recipe, load_recipe, parse_max_error
+from xvcomp.results import Options
+from xvcomp.spec import (
+    Bpppb,
+    LayoutKind,
+    Lossless,
+    MaxError,
+    Plan,
+    Preset,
+    Psnr,
+    Quality,
+    Ratio,
+    Ssim,
+    Target,
+)
+
+__all__ = [
+    "encoding_options",
+    "example",
+    "group_option",
+    "json_option",
+    "library_keywords",
+    "overwrite_option",
+    "quiet_option",
+    "recipe_text",
+]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_TARGET_OPTIONS = ("psnr", "bpppb", "ratio", "ssim", "max_error", "quality", "lossless")
+
+
+def example(*lines: str) -> str:
+    """Return a help epilog that keeps its line breaks."""
+    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def _split_names(
+    _ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
+) -> tuple[str, ...] | None:
+    names = tuple(name.strip() for value in values for name in value.split(","))
+    if any(not name for name in names):
+        raise click.BadParameter(f"{','.join(values)!r} holds an empty name")
+    return names or None
+
+
+class _ErrorBound(click.ParamType):
+    name = "E[%]"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> MaxError:
+        if isinstance(value, MaxError):
+            return value
+        try:
+            return parse_max_error(value)
+        except PlanError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _names(flags: tuple[str, ...], text: str) -> Callable[[_F], _F]:
+    return click.option(*flags, multiple=True, metavar="A,B", callback=_split_names, help=text)
+
+
+_ENCODING_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.option("--psnr", type=float, metavar="DB", help="At least this PSNR, in dB."),
+    click.option("--bpppb", type=float, metavar="B", help="At most B bits per pixel per band."),
+    click.option("--ratio", type=float, metavar="R", help="At least R times smaller."),
+    click.option("--ssim", type=float, metavar="S", help="At least this mean SSIM, below 1."),
+    click.option(
+        "--max-error",
+        type=_ErrorBound(),
+        help="No valid sample off by more than E (or E % of its variable's range).",
+    ),
+    click.option("--quality", type=float, metavar="Q", help="Nominal dB; no search, no promise."),
+    click.option("--lossless", is_flag=True, help="Every sample equal."),
+    click.option("--peak", type=float, metavar="P", help="Peak for --psnr [default: data range]."),
+    _names(("--vars", "variables"), "Only these variables (and the coordinates)."),
+    _names(("--lossy", "--lossy-vars", "lossy"), "Code these lossily, whatever they look like."),
+    _names(("--lossless-vars", "lossless_vars"), "Keep these exactly."),
+    click.option("--per-variable", is_flag=True, help="The target holds for each variable."),
+    click.option("--codec", metavar="NAME", help="Codec for every lossy group (`xvcomp codecs`)."),
+    click.option("--preset", type=click.Choice(get_args(Preset)), help="[default: balanced]"),
+    click.option(
+        "--bits",
+        "bit_depth",
+        type=click.Choice(["8", "10", "12"]),
+        callback=lambda _c, _p, v: None if v is None else int(v),
+        help="Bit depth of the video.",
+    ),
+    click.option("--gop", type=click.IntRange(1), metavar="N", help="Frames between keyframes."),
+    click.option("--layout", type=click.Choice(get_args(LayoutKind)), help="Planes of a frame."),
+    click.option("--no-klt", is_flag=True, help="Code bands as they are, without the KLT."),
+    click.option("--fold", type=click.IntRange(1), metavar="N", help="Code N frames as bands."),
+    click.option(
+        "--recipe",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Choices from a TOML file; options given here win.",
+    ),
+)
+
+
+def encoding_options(command: _F) -> _F:
+    """Add every option that says how to encode."""
+    for option in reversed(_ENCODING_OPTIONS):
+        command = option(command)
+    return command
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Strict JSON on stdout.")
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what is there.")
+quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress and no table.")
+group_option = click.option(
+    "--group", metavar="NAME", help="Group of a NetCDF file or Zarr store; / is the root alone."
+)
+
+
+def library_keywords(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn parsed encoding options into keywords of ``xvcomp.encode`` and ``xvcomp.plan``.
+
+    Raises
+    ------
+    click.UsageError
+        If options contradict each other, or a target is out of its range.
+    """
+    keywords = {
+        "target": _target(given),
+        "lossless": given["lossless_vars"],
+        "per_variable": given["per_variable"] or None,
+        "transform": "none" if given["no_klt"] else None,
+    }
+    same = ("variables", "lossy", "codec", "preset", "bit_depth", "gop", "layout", "fold", "recipe")
+    keywords |= {name: given[name] for name in same}
+    return {name: value for name, value in keywords.items() if value is not None}
+
+
+def recipe_text(plan: Plan, keywords: Mapping[str, Any]) -> str:
+    """Write a plan as a recipe, together with the selection that it was made for."""
+    said = load_recipe(keywords["recipe"]) if "recipe" in keywords else Options()
+    return dump_recipe(
+        plan,
+        Options(
+            variables=keywords.get("variables", said.variables),
+            per_variable=keywords.get("per_variable", said.per_variable),
+        ),
+    )
+
+
+def _target(given: Mapping[str, Any]) -> Target | None:
+    names = [name for name in _TARGET_OPTIONS if given[name] not in (None, False)]
+    flags = [f"--{name.replace('_', '-')}" for name in names]
+    if len(names) > 1:
+        raise click.UsageError(f"{' and '.join(flags)} exclude each other; give one target")
+    if given["peak"] is not None and names != ["psnr"]:
+        raise click.UsageError("--peak belongs to --psnr, which was not given")
+    if not names:
+        return None
+    try:
+        return _make_target(names[0], given)
+    except ValueError as error:
+        raise click.UsageError(f"{flags[0]}: {error}") from error
+
+
+def _make_target(name: str, given: Mapping[str, Any]) -> Target:
+    value = given[name]
+    if name == "psnr":
+        return Psnr(value, given["peak"])
+    if name == "lossless":
+        return Lossless()
+    if name == "max_error":
+        return MaxError(value.value, value.relative)
+    single: dict[str, Callable[[float], Target]] = {
+        "bpppb": Bpppb,
+        "ratio": Ratio,
+        "ssim": Ssim,
+        "quality": Quality,
+    }
+    return single[name](value)
