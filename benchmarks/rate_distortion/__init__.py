@@ -1,0 +1,1 @@
+"""Rate-distortion benchmark: xvcomp, the published recipe and the peers on real cubes."""
