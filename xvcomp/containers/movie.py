@@ -1,7 +1,8 @@
 """The header of an MP4 (``moov``): the manifest and the tables of its tracks.
 
-The header may be compressed (``cmov``, QuickTime's own scheme, which FFmpeg, VLC and
-GStreamer read): that makes it a third of its size, and gives it a checksum.
+The header may be compressed (``cmov``, QuickTime's own scheme, not ISO's): that makes it
+a third of its size, and gives it a checksum. The tests read it with FFmpeg; VLC and
+GStreamer have code for it.
 
 References
 ----------

@@ -6,9 +6,10 @@ is one track per video stream, and one for all timed packets, whose time is the 
 and, below it, the slot (0 to 4095). Ten frames are shown a second, so that players
 show something.
 
-Both sides are written here rather than left to a muxer, for three reasons: a muxer
-interleaves packet by packet, which scatters a GOP over the file; it would need a
-packet's bytes to open a file; and it costs a kilobyte more.
+Both sides are written here rather than left to FFmpeg's muxer and demuxer: the muxer
+interleaves packet by packet, which scatters the GOPs of several tracks over the file,
+and the demuxer reads packets to open a file (FFV1's pixel format is known no other way).
+The size of a plain header is the same either way; compressing it is what saves bytes.
 """
 
 from .reader import Mp4Reader, is_xvcomp

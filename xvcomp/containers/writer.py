@@ -115,8 +115,8 @@ class Mp4Writer(ContainerWriter):
     path : path or None
         Where the file is to be. ``None``: nowhere, for ``to_bytes``.
     compress_header : bool
-        Deflate the header, as QuickTime does. FFmpeg, VLC and GStreamer read that;
-        players of web browsers do not.
+        Deflate the header, as QuickTime does. Players built on FFmpeg read that; it is
+        no part of the ISO standard, so choose ``False`` for players that follow it only.
 
     Raises
     ------
