@@ -23,6 +23,7 @@ from ..spec import Chroma, Planes, Preset, StreamInfo
 
 __all__ = ["Capabilities", "Codec", "StreamParams"]
 
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StreamParams:
     """What one encoder run is asked to do.
@@ -66,6 +67,8 @@ class Capabilities:
         Combinations that also came back bit for bit with ``quantizer=None``.
     min_size, max_size : (int, int)
         Smallest and largest (height, width).
+    odd_sizes : tuple of chroma
+        Those that take odd heights and widths; the others need even ones.
     reason : str or None
         Why the codec cannot be used here; ``None`` when it can.
     """
@@ -74,6 +77,7 @@ class Capabilities:
     lossless: tuple[tuple[Chroma, int], ...] = ()
     min_size: tuple[int, int] = (1, 1)
     max_size: tuple[int, int] = (8192, 8192)
+    odd_sizes: tuple[Chroma, ...] = ()
     device: str = "cpu"
     reason: str | None = None
 

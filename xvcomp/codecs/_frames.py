@@ -1,0 +1,125 @@
+"""Codes in arrays <-> samples in FFmpeg's frames, without any conversion.
+
+FFmpeg's own conversions (swscale) change ranges and colours; here planes are copied
+row by row into the frame's memory and out of it, and nothing else happens.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import CodecError
+from ..spec import Chroma, Planes
+
+__all__ = ["Carrier", "allocate_planes", "chroma_size", "fill_frame", "planar", "read_frame"]
+
+FULL_RANGE: Literal[2] = 2
+"""FFmpeg's AVCOL_RANGE_JPEG: every code is a sample value, none is reserved."""
+
+_CARRIED: dict[Chroma, tuple[str, str]] = {
+    "gray": ("gray", "gray{}le"),
+    "420": ("yuv420p", "yuv420p{}le"),
+    "444": ("yuv444p", "yuv444p{}le"),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Carrier:
+    """The pixel format that carries codes, and where a code sits in a sample.
+
+    Parameters
+    ----------
+    pix_fmt : str
+        FFmpeg's name.
+    bits : int
+        Bits of a sample as the encoder counts them.
+    chroma : {"gray", "420", "444"}
+        What the format holds; ``420`` may carry gray, with constant chroma.
+    interleaved : bool
+        Whether the chroma planes share one plane, sample by sample (nv12, p010).
+    shift : int
+        Zero bits below each code (6 in p010).
+    """
+
+    pix_fmt: str
+    bits: int
+    chroma: Chroma
+    interleaved: bool = False
+    shift: int = 0
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of a sample in memory."""
+        return np.dtype("u1" if self.bits == 8 else "<u2")
+
+
+def planar(chroma: Chroma, bits: int) -> Carrier:
+    """Return the planar format of FFmpeg that holds ``bits`` a sample."""
+    eight, deep = _CARRIED[chroma]
+    return Carrier(pix_fmt=eight if bits == 8 else deep.format(bits), bits=bits, chroma=chroma)
+
+
+def chroma_size(chroma: Chroma, height: int, width: int) -> tuple[int, int]:
+    """Return the (height, width) of a chroma plane."""
+    return (-(-height // 2), -(-width // 2)) if chroma == "420" else (height, width)
+
+
+def allocate_planes(chroma: Chroma, n_frames: int, height: int, width: int) -> Planes:
+    """Return uninitialised planes of a stream."""
+    sizes = [(height, width)]
+    if chroma != "gray":
+        sizes += [chroma_size(chroma, height, width)] * 2
+    return tuple(np.empty((n_frames, *size), np.uint16) for size in sizes)
+
+
+def fill_frame(frame: Any, planes: Planes, index: int, carrier: Carrier) -> None:
+    """Copy frame ``index`` of ``planes`` into ``frame``, a new ``av.VideoFrame``."""
+    frame.color_range = FULL_RANGE
+    _write(frame.planes[0], planes[0][index], carrier)
+    if carrier.chroma == "gray":
+        return
+    size = chroma_size(carrier.chroma, *planes[0].shape[1:])
+    if len(planes) == 1:
+        middle = np.full(size, 1 << (carrier.bits - 1), np.uint16)
+        chroma = (middle, middle)
+    else:
+        chroma = (planes[1][index], planes[2][index])
+    if carrier.interleaved:
+        _write(frame.planes[1], np.stack(chroma, axis=-1).reshape(size[0], -1), carrier)
+    else:
+        _write(frame.planes[1], chroma[0], carrier)
+        _write(frame.planes[2], chroma[1], carrier)
+
+
+def read_frame(frame: Any, planes: Planes, index: int) -> None:
+    """Copy a decoded frame to position ``index`` of ``planes``; extra chroma is dropped.
+
+    Raises
+    ------
+    CodecError
+        If the frame is damaged, or has another size or another layout than ``planes``.
+    """
+    name, sizes = frame.format.name, [p.shape[1:] for p in planes]
+    if not name.startswith(("gray", "yuv")) or name.endswith("be"):
+        raise CodecError(f"the decoder returned frames of {name}; planar gray or YUV is needed")
+    if frame.is_corrupt:
+        raise CodecError(f"frame {index} of the stream is damaged")
+    found = [(p.height, p.width) for p in frame.planes][: len(sizes)]
+    if found != sizes:
+        raise CodecError(f"frame {index} has planes of {found}, {sizes} were expected")
+    dtype = np.dtype("u1" if frame.format.components[0].bits == 8 else "<u2")
+    for source, target in zip(frame.planes, planes, strict=False):
+        target[index] = _samples(source, dtype)[:, : target.shape[2]]
+
+
+def _samples(plane: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """View a frame's plane, padding included: FFmpeg aligns the rows."""
+    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height]
+    return rows.view(dtype)
+
+
+def _write(plane: Any, codes: NDArray[np.uint16], carrier: Carrier) -> None:
+    view = _samples(plane, carrier.dtype)[:, : codes.shape[1]]
+    view[...] = codes << np.uint16(carrier.shift) if carrier.shift else codes

@@ -1,0 +1,165 @@
+"""What the codecs can do on this machine, found out in child processes and remembered.
+
+Encoders have crashed on parameters that their documentation allows, and drivers hang,
+so each codec is probed by ``python -m xvcomp.codecs.probing NAME``: a crash or a
+hang of the child becomes the reason why the codec is not used. Results are kept in
+``$XVCOMP_CACHE`` (``~/.cache/xvcomp`` by default) for this build of FFmpeg.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from . import registry
+from .abc import Capabilities
+
+__all__ = ["all_capabilities", "clear", "probe"]
+
+_TIMEOUT_SECONDS = 60.0
+# A driver may be installed at any time.
+_REASON_VALID_SECONDS = 24 * 3600.0
+
+_known: dict[str, Capabilities] = {}
+_lock = threading.Lock()
+
+
+def probe(name: str, *, refresh: bool = False) -> Capabilities:
+    """Return what codec ``name`` can do here.
+
+    Parameters
+    ----------
+    name : str
+    refresh : bool
+        Ask the machine again, whatever was remembered.
+
+    Raises
+    ------
+    CodecUnavailable
+        If no codec has that name. A codec that cannot run is no error: see ``reason``.
+
+    Notes
+    -----
+    Codecs that were registered by hand are unknown to a new process; they are asked in
+    this one, and not remembered on disk.
+    """
+    codec = registry.get(name)
+    if not registry.is_builtin(name):
+        return codec.probe()
+    with _lock:
+        found = None if refresh else _known.get(name)
+    if found is None:
+        found = (None if refresh else _load(name)) or _store(name, _in_build(name))
+        with _lock:
+            _known[name] = found
+    return found
+
+
+def all_capabilities(*, refresh: bool = False) -> dict[str, Capabilities]:
+    """Return the capabilities of every codec, by name; unusable ones tell the reason."""
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+        found = pool.map(lambda name: probe(name, refresh=refresh), registry.names())
+        return dict(zip(registry.names(), found, strict=True))
+
+
+def clear() -> None:
+    """Forget what this process remembers; files stay."""
+    with _lock:
+        _known.clear()
+
+
+def _in_build(name: str) -> Capabilities:
+    """Spare the child process where FFmpeg was built without the encoder."""
+    import av
+
+    if name not in av.codec.codecs_available:
+        return Capabilities(reason=f"this build of FFmpeg has no encoder {name}")
+    return _in_child(name, _TIMEOUT_SECONDS)
+
+
+def _in_child(name: str, timeout_seconds: float) -> Capabilities:
+    """Probe in a new process, and read the JSON on its last line."""
+    command = [sys.executable, "-m", "xvcomp.codecs.probing", name]
+    root = str(Path(__file__).parents[2])
+    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    try:
+        child = subprocess.run(
+            command,
+            capture_output=True,
+            timeout=timeout_seconds,
+            check=False,
+            env={**os.environ, "PYTHONPATH": path},
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired:
+        return Capabilities(reason=f"{name} hung: no answer in {timeout_seconds:.0f} s")
+    except OSError as error:
+        return Capabilities(reason=f"no process could be started to probe {name}: {error}")
+    with suppress(ValueError, IndexError, KeyError, TypeError):
+        return _from_dict(json.loads(child.stdout.decode().splitlines()[-1]))
+    tail = child.stderr.decode(errors="replace").strip().splitlines()[-1:]
+    return Capabilities(
+        reason=f"{name} crashed when probed (exit status {child.returncode}): {''.join(tail)}"
+    )
+
+
+def _from_dict(data: dict[str, Any]) -> Capabilities:
+    """Undo ``asdict`` and JSON, which turns tuples to lists."""
+    changed: dict[str, Any] = {key: tuple(map(tuple, data[key])) for key in ("formats", "lossless")}
+    changed |= {key: tuple(data[key]) for key in ("min_size", "max_size", "odd_sizes")}
+    return Capabilities(**{**data, **changed})
+
+
+def _folder() -> Path:
+    given = os.environ.get("XVCOMP_CACHE")
+    return Path(given) if given else Path.home() / ".cache" / "xvcomp"
+
+
+def _file(name: str) -> Path:
+    return _folder() / f"codec-{name}-{_build_key()}.json"
+
+
+@cache
+def _build_key() -> str:
+    """Name this machine, this build of FFmpeg and this version of the code."""
+    import av
+
+    versions = [av.__version__, str(sorted(av.library_versions.items()))]
+    machine = [platform.node(), platform.platform(), platform.machine()]
+    digest = hashlib.sha256("\n".join([*versions, *machine]).encode())
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _load(name: str) -> Capabilities | None:
+    with suppress(OSError, ValueError, KeyError, TypeError, RuntimeError):
+        path = _file(name)
+        found = _from_dict(json.loads(path.read_text()))
+        if found.usable or time.time() - path.stat().st_mtime < _REASON_VALID_SECONDS:
+            return found
+    return None
+
+
+def _store(name: str, found: Capabilities) -> Capabilities:
+    """Write in one step, so that two processes never read half a file."""
+    # A home that cannot be written to only means that the next process asks again.
+    with suppress(OSError, RuntimeError):
+        path = _file(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+        with os.fdopen(handle, "w") as file:
+            json.dump(asdict(found), file)
+        Path(temporary).replace(path)
+    return found

@@ -1,0 +1,48 @@
+"""Codecs by name."""
+
+from functools import cache
+
+from ..errors import CodecUnavailable
+from .abc import Codec
+
+__all__ = ["get", "is_builtin", "names", "register"]
+
+_registered: dict[str, Codec] = {}
+
+
+def get(name: str) -> Codec:
+    """Return the codec of that name, whether or not this machine can run it.
+
+    Raises
+    ------
+    CodecUnavailable
+        If there is none; the message lists those that there are.
+    """
+    codec = _registered.get(name) or _builtin().get(name)
+    if codec is None:
+        raise CodecUnavailable(f"no codec is called {name!r}; known: {', '.join(names())}")
+    return codec
+
+
+def names() -> tuple[str, ...]:
+    """Return all names, software encoders first, then hardware, then registered ones."""
+    return (*_builtin(), *(n for n in _registered if n not in _builtin()))
+
+
+def register(codec: Codec) -> None:
+    """Add a codec, or put it in the place of the one with the same name."""
+    _registered[codec.name] = codec
+
+
+def is_builtin(name: str) -> bool:
+    """Say whether a new process would know the same codec."""
+    return name in _builtin() and name not in _registered
+
+
+@cache
+def _builtin() -> dict[str, Codec]:
+    from .hardware import hardware_codecs
+    from .software import X264, X265, Ffv1, SvtAv1, Vp9
+
+    software: tuple[Codec, ...] = (X265(), SvtAv1(), X264(), Ffv1(), Vp9())
+    return {codec.name: codec for codec in (*software, *hardware_codecs())}
