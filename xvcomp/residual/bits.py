@@ -37,10 +37,9 @@ def to_ordered(values: NDArray[Any]) -> NDArray[Any]:
     if kind in "bu":
         return codes
     sign = unsigned.type(1 << (8 * unsigned.itemsize - 1))
-    ordered: NDArray[Any] = codes ^ sign
-    if kind == "f":
-        # Negative floats are sign and magnitude: larger bits are smaller numbers.
-        np.copyto(ordered, ~codes, where=codes >= sign)
+    # Negative floats are sign and magnitude: larger bits are smaller numbers.
+    below = ~codes if kind == "f" else codes ^ sign
+    ordered: NDArray[Any] = np.where(codes >= sign, below, codes ^ sign)
     return ordered
 
 

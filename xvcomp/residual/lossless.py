@@ -19,9 +19,10 @@ from .predictors import axis_subsets, difference, undo_difference
 __all__ = ["decode_lossless", "encode_lossless"]
 
 # First byte of coded integers. Numbers never change their meaning once released.
-_PREDICTED, _LZMA, _PALETTE = range(3)
+_PREDICTED, _LZMA, _PALETTE, _RISING, _FALLING = range(5)
 _MAX_AXES = 4
 _MAX_SPECIALS = 16
+_SPECIAL_KINDS = "fmM"
 
 
 def encode_lossless(values: NDArray[Any]) -> bytes:
@@ -96,11 +97,13 @@ def _as_numbers(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _find_specials(values: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[Any]]:
-    """Number the values that no integer form holds: NaN by payload, infinities, -0.0."""
+    """Number the values that no integer form holds: NaN by payload, infinities, -0.0, NaT."""
     classes = np.zeros(values.shape, np.uint8)
-    if values.dtype.kind != "f":
+    if values.dtype.kind not in _SPECIAL_KINDS:
         return classes, values.reshape(-1)[:0]
-    odd = ~np.isfinite(values) | ((values == 0) & np.signbit(values))
+    odd = ~np.isfinite(values)
+    if values.dtype.kind == "f":
+        odd |= (values == 0) & np.signbit(values)
     bits = np.ascontiguousarray(values).view(f"u{values.dtype.itemsize}")
     patterns = np.unique(bits[odd])
     if patterns.size > _MAX_SPECIALS:
@@ -112,7 +115,11 @@ def _find_specials(values: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[Any
 
 def _put_specials(values: NDArray[Any], data: bytes, classes: NDArray[np.uint8]) -> None:
     size = values.dtype.itemsize
-    if values.dtype.kind != "f" or len(data) % size or classes.max() > len(data) // size:
+    if (
+        values.dtype.kind not in _SPECIAL_KINDS
+        or len(data) % size
+        or classes.max() > len(data) // size
+    ):
         raise ValueError(f"special values are damaged: {len(data)} bytes")
     bits = values.view(f"u{size}")
     for number, pattern in enumerate(np.frombuffer(data, bits.dtype), start=1):
@@ -141,6 +148,9 @@ def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
 def _encode_codes(codes: NDArray[Any]) -> bytes:
     """Code unsigned integers."""
     codes = codes.reshape(_squeezed(codes.shape))
+    for kind in (_RISING, _FALLING):
+        if codes.ndim == 1 and (codes == _ramp(codes.size, kind, codes.dtype)).all():
+            return bytes([kind])
     palette = _palette(codes)
     if palette is not None:
         indices = np.searchsorted(palette, codes).astype(np.uint8)
@@ -167,9 +177,17 @@ def _decode_codes(data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> 
         codes = _unlzma(body, squeezed, dtype)
     elif kind == _PALETTE and dtype.itemsize > 1:
         codes = _unpalette(body, squeezed, dtype)
+    elif kind in (_RISING, _FALLING) and len(squeezed) == 1:
+        codes = _ramp(squeezed[0], kind, dtype)
     else:
         raise ValueError(f"coded integers are damaged: coding {kind}")
     return codes.reshape(shape)
+
+
+def _ramp(size: int, kind: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return what regular coordinates are once offset and step are taken out."""
+    rising = np.arange(size).astype(dtype)
+    return rising if kind == _RISING else rising[::-1]
 
 
 def _palette(codes: NDArray[Any]) -> NDArray[Any] | None:

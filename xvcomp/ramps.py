@@ -1,0 +1,108 @@
+"""Regular float coordinates as a formula: found only where it gives every bit back."""
+
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["decode_ramp", "encode_ramp"]
+
+_RECORD = struct.Struct("<Bdd")
+_MULTIPLY, _LINSPACE, _ACCUMULATE = range(3)
+
+
+def encode_ramp(values: NDArray[Any]) -> bytes | None:
+    """Return 17 bytes that ``decode_ramp`` makes the same array of, or ``None``.
+
+    Parameters
+    ----------
+    values : ndarray of float16, float32 or float64, shape (n,)
+
+    Notes
+    -----
+    The formulas are those that coordinates are made by: ``start + i * step``,
+    ``numpy.linspace`` and repeated addition, in float64, then cast to the dtype. Ends and
+    steps are tried as they are, and as the short decimals that they probably were.
+    """
+    if values.ndim != 1 or values.size < 3 or values.dtype.kind != "f" or values.dtype.itemsize > 8:
+        return None
+    if not _looks_regular(values.astype(np.float64)):
+        return None
+    for record in _candidates(values):
+        data = _RECORD.pack(*record)
+        if decode_ramp(data, values.size, values.dtype).tobytes() == values.tobytes():
+            return data
+    return None
+
+
+def decode_ramp(data: bytes, size: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Undo ``encode_ramp``.
+
+    Raises
+    ------
+    ValueError
+        If the data are damaged.
+    """
+    if len(data) != _RECORD.size or data[0] > _ACCUMULATE:
+        raise ValueError(f"a ramp is {_RECORD.size} bytes of a known kind, got {data!r}")
+    kind, start, extent = _RECORD.unpack(data)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _FORMULAS[kind](start, extent, size).astype(dtype)
+
+
+def _multiplied(start: float, step: float, size: int) -> NDArray[np.float64]:
+    product = np.arange(size, dtype=np.float64) * step
+    return start + product
+
+
+def _linspaced(start: float, stop: float, size: int) -> NDArray[np.float64]:
+    values = _multiplied(start, (stop - start) / (size - 1), size)
+    values[-1] = stop
+    return values
+
+
+def _accumulated(start: float, step: float, size: int) -> NDArray[np.float64]:
+    terms = np.full(size, step)
+    terms[0] = start
+    # Sequential by definition, unlike sum.
+    return np.add.accumulate(terms)
+
+
+_FORMULAS = (_multiplied, _linspaced, _accumulated)
+
+
+def _looks_regular(values: NDArray[np.float64]) -> bool:
+    if not np.isfinite(values).all() or values[0] == values[-1]:
+        return False
+    even = _linspaced(float(values[0]), float(values[-1]), values.size)
+    # A step off by a percent anywhere is no ramp; rounding stays far below.
+    return bool(np.abs(values - even).max() < 0.01 * abs(even[1] - even[0]))
+
+
+def _candidates(values: NDArray[Any]) -> Iterator[tuple[int, float, float]]:
+    """List formulas, most usual first."""
+    size = values.size
+    ends = [_likely(values[0]), _likely(values[-1])]
+    for start in ends[0]:
+        for stop in ends[1]:
+            yield _LINSPACE, start, stop
+            step = (stop - start) / (size - 1)
+            for likely in _likely_steps(step, float(values[1]) - float(values[0])):
+                yield _MULTIPLY, start, likely
+                yield _ACCUMULATE, start, likely
+
+
+def _likely(value: Any) -> list[float]:
+    """Return the value, and the decimal that a narrower float prints as."""
+    return list(dict.fromkeys((float(value), float(str(value.item())), float(f"{value!s}"))))
+
+
+def _likely_steps(*steps: float) -> list[float]:
+    found = []
+    for step in steps:
+        found += [step, *(float(f"{step:.{digits}g}") for digits in (3, 6, 9, 12, 15))]
+        if step:
+            found.append(1 / round(1 / step) if abs(step) < 1 and round(1 / step) else step)
+    return list(dict.fromkeys(found))
