@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 __all__ = ["decode_ramp", "encode_ramp"]
 
 _RECORD = struct.Struct("<Bdd")
-_MULTIPLY, _LINSPACE, _ACCUMULATE = range(3)
+# Finer than this, the divisor of a step would not be exact.
+_SMALLEST_STEP = 1e-15
+_MULTIPLY, _LINSPACE, _ACCUMULATE, _DIVIDE = range(4)
 
 
 def encode_ramp(values: NDArray[Any]) -> bytes | None:
@@ -23,8 +25,9 @@ def encode_ramp(values: NDArray[Any]) -> bytes | None:
     Notes
     -----
     The formulas are those that coordinates are made by: ``start + i * step``,
-    ``numpy.linspace`` and repeated addition, in float64, then cast to the dtype. Ends and
-    steps are tried as they are, and as the short decimals that they probably were.
+    ``numpy.linspace``, repeated addition and ``(first + i) / divisor``, in float64, then
+    cast to the dtype. Ends and steps are tried as they are, and as the short decimals
+    that they probably were.
     """
     if values.ndim != 1 or values.size < 3 or values.dtype.kind != "f" or values.dtype.itemsize > 8:
         return None
@@ -45,7 +48,7 @@ def decode_ramp(data: bytes, size: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     ValueError
         If the data are damaged.
     """
-    if len(data) != _RECORD.size or data[0] > _ACCUMULATE:
+    if len(data) != _RECORD.size or data[0] >= len(_FORMULAS):
         raise ValueError(f"a ramp is {_RECORD.size} bytes of a known kind, got {data!r}")
     kind, start, extent = _RECORD.unpack(data)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -70,15 +73,21 @@ def _accumulated(start: float, step: float, size: int) -> NDArray[np.float64]:
     return np.add.accumulate(terms)
 
 
-_FORMULAS = (_multiplied, _linspaced, _accumulated)
+def _divided(first: float, divisor: float, size: int) -> NDArray[np.float64]:
+    numerators = first + np.arange(size, dtype=np.float64)
+    return numerators / divisor
+
+
+_FORMULAS = (_multiplied, _linspaced, _accumulated, _divided)
 
 
 def _looks_regular(values: NDArray[np.float64]) -> bool:
     if not np.isfinite(values).all() or values[0] == values[-1]:
         return False
-    even = _linspaced(float(values[0]), float(values[-1]), values.size)
-    # A step off by a percent anywhere is no ramp; rounding stays far below.
-    return bool(np.abs(values - even).max() < 0.01 * abs(even[1] - even[0]))
+    with np.errstate(over="ignore", invalid="ignore"):
+        even = _linspaced(float(values[0]), float(values[-1]), values.size)
+        # A step off by a tenth anywhere is no ramp; rounding, even of float16, is less.
+        return bool(np.abs(values - even).max() < 0.1 * abs(even[1] - even[0]))
 
 
 def _candidates(values: NDArray[Any]) -> Iterator[tuple[int, float, float]]:
@@ -92,6 +101,9 @@ def _candidates(values: NDArray[Any]) -> Iterator[tuple[int, float, float]]:
             for likely in _likely_steps(step, float(values[1]) - float(values[0])):
                 yield _MULTIPLY, start, likely
                 yield _ACCUMULATE, start, likely
+            if _SMALLEST_STEP < abs(step) < 1 and abs(start) < 1 / _SMALLEST_STEP:
+                divisor = float(round(1 / step))
+                yield _DIVIDE, float(round(start * divisor)), divisor
 
 
 def _likely(value: Any) -> list[float]:
@@ -100,9 +112,10 @@ def _likely(value: Any) -> list[float]:
 
 
 def _likely_steps(*steps: float) -> list[float]:
+    """Return the steps, and the decimals and fractions that they probably were."""
     found = []
     for step in steps:
         found += [step, *(float(f"{step:.{digits}g}") for digits in (3, 6, 9, 12, 15))]
-        if step:
-            found.append(1 / round(1 / step) if abs(step) < 1 and round(1 / step) else step)
+        if _SMALLEST_STEP < abs(step) < 1:
+            found.append(1 / round(1 / step))
     return list(dict.fromkeys(found))

@@ -225,9 +225,7 @@ def _override(table: Mapping[str, Any], where: str) -> Override:
 
 def _choices(table: Mapping[str, Any], where: str) -> Override:
     klt = _get(table, "klt", bool, where)
-    layout = _get(table, "layout", str, where)
-    if layout is not None and layout not in get_args(LayoutKind):
-        raise PlanError(f"layout is {layout!r}; allowed: {', '.join(get_args(LayoutKind))}")
+    layout: LayoutKind | None = _one_of(get_args(LayoutKind), table, "layout", where)
     return Override(
         codec=_get(table, "codec", str, where),
         bit_depth=_get(table, "bits", int, where),
@@ -239,10 +237,15 @@ def _choices(table: Mapping[str, Any], where: str) -> Override:
 
 
 def _preset(table: Mapping[str, Any], where: str) -> Preset | None:
-    preset = _get(table, "preset", str, where)
-    if preset is not None and preset not in get_args(Preset):
-        raise PlanError(f"preset is {preset!r}; allowed: {', '.join(get_args(Preset))}")
+    preset: Preset | None = _one_of(get_args(Preset), table, "preset", where)
     return preset
+
+
+def _one_of(allowed: tuple[Any, ...], table: Mapping[str, Any], key: str, where: str) -> Any:
+    value = table.get(key)
+    if value is not None and value not in allowed:
+        raise PlanError(f"{key} in {where} is {value!r}; allowed: {', '.join(allowed)}")
+    return value
 
 
 def _target(table: Mapping[str, Any], where: str) -> Target | None:

@@ -184,9 +184,10 @@ def _open_geotiff(name: str, _group: str | None) -> "xr.Dataset":
 
 def _read_tiff(path: Path) -> "xr.DataArray":
     import rioxarray
+    import xarray as xr
 
     opened = rioxarray.open_rasterio(path, mask_and_scale=False)
-    if isinstance(opened, list) or not hasattr(opened, "to_dataset"):
+    if isinstance(opened, list | xr.Dataset):
         raise PlanError(f"{path} holds several images; extract the one you want first")
     return opened
 

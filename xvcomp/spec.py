@@ -346,13 +346,19 @@ class BandGroup:
     first_track : int
         Tracks run block by block, and stream by stream within a block.
     slot : int
-        Mask packets are at this slot, residual packets at the next.
+        The mask packet of block ``b`` is at slot ``slot + 2 * b``, its residual at the next;
+        both at the frame that starts their GOP.
     valid_min, valid_max : tuple of float
-        Per variable, in stored units: decoded samples are clipped to this.
+        Per variable, in stored units: decoded samples are clipped to this. ``None``
+        where no sample is valid.
     checksums : Array of uint32, shape (tracks, gops)
         CRC-32 over the packets of each GOP.
-    packet_checksums : Array of uint32, shape (2, gops)
-        CRC-32 of the mask and the residual packets; 0 where there is none.
+    packet_checksums : Array of uint32, shape (blocks, 2, gops)
+        CRC-32 of the mask and the residual packets; empty where there are none at all.
+    quality_set : str
+        Groups of one set share a quality target.
+    measured : Mapping[str, float or None]
+        What verification found: ``psnr_db``, ``peak``, ``rmse``, ``max_error``.
     """
 
     name: str
@@ -375,8 +381,8 @@ class BandGroup:
     residual: ResidualSpec | None
     first_track: int
     slot: int
-    valid_min: tuple[float, ...]
-    valid_max: tuple[float, ...]
+    valid_min: tuple[float | None, ...]
+    valid_max: tuple[float | None, ...]
     checksums: Array
     packet_checksums: Array
     quality_set: str

@@ -1,0 +1,86 @@
+"""Store Earth-system datacubes as video, and get them back as xarray with promises kept.
+
+>>> import xvcomp
+>>> report = xvcomp.encode(dataset, "cube.mp4", target=xvcomp.Psnr(45))  # doctest: +SKIP
+>>> cube = xvcomp.open("cube.mp4")  # doctest: +SKIP
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from .errors import (
+    CodecError,
+    CodecUnavailable,
+    ContainerError,
+    ErrorBoundExceeded,
+    ManifestError,
+    PlanError,
+    TargetError,
+    XvcompError,
+)
+from .spec import (
+    Bpppb,
+    Lossless,
+    Manifest,
+    MaxError,
+    Plan,
+    Psnr,
+    Quality,
+    Ratio,
+    Ssim,
+    Target,
+)
+from .version import __version__
+
+if TYPE_CHECKING:
+    from .api import Info, encode, info, open, plan, verify
+    from .results import Options, Override, Progress, Report
+
+__all__ = [
+    "Bpppb",
+    "CodecError",
+    "CodecUnavailable",
+    "ContainerError",
+    "ErrorBoundExceeded",
+    "Info",
+    "Lossless",
+    "Manifest",
+    "ManifestError",
+    "MaxError",
+    "Options",
+    "Override",
+    "Plan",
+    "PlanError",
+    "Progress",
+    "Psnr",
+    "Quality",
+    "Ratio",
+    "Report",
+    "Ssim",
+    "Target",
+    "TargetError",
+    "XvcompError",
+    "__version__",
+    "encode",
+    "info",
+    "open",
+    "plan",
+    "verify",
+]
+
+_LAZY = {
+    **dict.fromkeys(("Info", "encode", "info", "open", "plan", "verify"), "api"),
+    **dict.fromkeys(("Options", "Override", "Progress", "Report"), "results"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is heavy (xarray and more) only when it is asked for."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f".{_LAZY[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,464 @@
+"""Encode, open, describe and verify cube files."""
+
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from .codecs.capabilities import all_capabilities
+from .dataset import StoredVariable, as_dataset, describe
+from .errors import PlanError
+from .inputs import NotRepeated, group_input
+from .opening import open_cube
+from .pipeline import EncodedGroup, prepare
+from .planner import plan as make_plan
+from .planner import without_video
+from .reading import CubeFile
+from .recipe import load_recipe
+from .reporting import GroupWork, make_report
+from .results import OnProgress, Options, Override, Progress, Report
+from .solving import Job, solve
+from .spec import GroupPlan, Manifest, Plan, Psnr, StreamInfo
+from .survey import survey
+from .verifying import check_promises, check_sidecar, measure_all
+from .writing import Contents, write_file
+
+__all__ = ["Info", "encode", "info", "open", "options_of", "plan", "verify"]
+
+_MIN_SEGMENT_FRAMES = 32
+"""Encoder runs are at least this long, for starting one costs as much as some frames."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Info:
+    """What a file says of itself, without decoding any sample."""
+
+    path: str
+    nbytes: int
+    manifest: Manifest
+    tracks: tuple[StreamInfo, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain types, for JSON."""
+        manifest = self.manifest
+        samples = sum(_samples(manifest, group.variables) for group in manifest.groups)
+        return {
+            "path": self.path,
+            "nbytes": self.nbytes,
+            "raw_nbytes": manifest.raw_nbytes,
+            "ratio": manifest.raw_nbytes / self.nbytes,
+            "bpppb": 8 * self.nbytes / samples if samples else None,
+            "format_version": manifest.format_version,
+            "created_by": manifest.created_by,
+            "target": asdict(manifest.target),  # type: ignore[call-overload]
+            "dims": dict(manifest.dims),
+            "variables": [
+                {"name": v.name, "dims": list(v.dims), "shape": list(v.shape), "dtype": v.dtype}
+                for v in manifest.variables
+            ],
+            "groups": [_group_info(group) for group in manifest.groups],
+            "sidecar": [entry.name for entry in manifest.sidecar],
+            "notes": list(manifest.notes),
+        }
+
+
+def _samples(manifest: Manifest, names: Iterable[str]) -> int:
+    shapes = {spec.name: spec.shape for spec in manifest.variables}
+    return sum(int(np.prod(shapes[name], dtype=np.int64)) for name in names)
+
+
+def _group_info(group: Any) -> dict[str, Any]:
+    return {
+        "name": group.name,
+        "variables": list(group.variables),
+        "codec": group.codec,
+        "preset": group.preset,
+        "quantizer": group.quantizer,
+        "bit_depth": group.quantization.bit_depth if group.quantization else None,
+        "layout": group.layout.kind if group.layout else None,
+        "components": group.klt.n_components if group.klt else 0,
+        "shape": list(group.shape),
+        "gop": group.gop,
+        "fold": group.fold,
+        "repeat": list(group.repeat),
+        "tracks": group.checksums.shape[0],
+        "mask": group.mask is not None,
+        "quality_set": group.quality_set,
+    }
+
+
+_CHOICES = {each.name for each in fields(Override)} - {"target", "preset"}
+_OPTIONS = {each.name for each in fields(Options)} - {"defaults"}
+
+
+def options_of(
+    options: Options | None = None, recipe: str | os.PathLike[str] | None = None, **keywords: Any
+) -> Options:
+    """Combine an `Options` or a recipe with single keywords; the latter win.
+
+    Parameters
+    ----------
+    options : Options, optional
+    recipe : path, optional
+        A TOML recipe (see `recipe.load_recipe`).
+    **keywords
+        Fields of `Options`, or of `Override` for every group (``codec``, ``bit_depth``,
+        ``gop``, ``fold``, ``layout``, ``transform``). ``None`` changes nothing.
+
+    Raises
+    ------
+    PlanError
+        If a keyword is not known.
+    """
+    base = options or (load_recipe(Path(recipe)) if recipe is not None else Options())
+    unknown = set(keywords) - _CHOICES - _OPTIONS
+    if unknown:
+        raise PlanError(
+            f"unknown options: {', '.join(sorted(unknown))}; "
+            f"known: {', '.join(sorted(_CHOICES | _OPTIONS))}"
+        )
+    given = {key: _as_tuple(value) for key, value in keywords.items() if value is not None}
+    own = {key: value for key, value in given.items() if key in _OPTIONS}
+    choices = {key: value for key, value in given.items() if key in _CHOICES}
+    return replace(base, **own, defaults=replace(base.defaults, **choices))
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Cube:
+    """A dataset as it will be written."""
+
+    dataset: xr.Dataset
+    variables: tuple[StoredVariable, ...]
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, source: xr.Dataset | xr.DataArray, options: Options, stored: bool) -> "_Cube":
+        dataset = _selected(as_dataset(source), options.variables)
+        variables, notes = describe(dataset, stored=stored)
+        return cls(dataset=dataset, variables=tuple(variables), notes=tuple(notes))
+
+    def by_name(self) -> dict[str, StoredVariable]:
+        return {each.spec.name: each for each in self.variables}
+
+
+def _selected(dataset: xr.Dataset, names: Sequence[str] | None) -> xr.Dataset:
+    """Keep some data variables, and the coordinates that go with them."""
+    if names is None:
+        return dataset
+    missing = [name for name in names if name not in dataset.variables]
+    if missing:
+        known = ", ".join(map(str, dataset.data_vars)) or "none"
+        raise PlanError(f"there is no variable {missing[0]!r}; the cube has {known}")
+    chosen = [name for name in dataset.data_vars if name in names]
+    mappings = {dataset[name].attrs.get("grid_mapping") for name in chosen}
+    kept = [name for name in dataset.data_vars if name in chosen or name in mappings]
+    return dataset[kept]
+
+
+def plan(
+    source: xr.Dataset | xr.DataArray,
+    *,
+    stored: bool = False,
+    options: Options | None = None,
+    recipe: str | os.PathLike[str] | None = None,
+    **keywords: Any,
+) -> Plan:
+    """Decide how each variable would be coded, from a look at a few frames.
+
+    The parameters are those of `encode`.
+
+    Raises
+    ------
+    PlanError
+        If an option names what is not there, or cannot be done.
+    """
+    chosen = options_of(options, recipe, **keywords)
+    return _plan(_Cube.of(source, chosen, stored), chosen, native=True)
+
+
+def _plan(cube: _Cube, options: Options, native: bool) -> Plan:
+    if not cube.dataset.data_vars:
+        raise PlanError("the dataset has no data variables: there is nothing to encode")
+    depths = {
+        name: sorted({depth for chroma, depth in found.formats})
+        for name, found in all_capabilities().items()
+        if found.usable
+    }
+    return make_plan(survey(cube.variables, native=native), options, depths)
+
+
+def encode(
+    source: xr.Dataset | xr.DataArray,
+    path: str | os.PathLike[str],
+    *,
+    stored: bool = False,
+    options: Options | None = None,
+    recipe: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    on_progress: OnProgress | None = None,
+    **keywords: Any,
+) -> Report:
+    """Write a datacube as one video file, and check it by decoding it again.
+
+    Parameters
+    ----------
+    source : xarray.Dataset or xarray.DataArray
+        Is not changed. Lazy data are read a window at a time.
+    path : path
+        Appears only when the file is complete and verified.
+    stored : bool
+        The values are as on disk (opened with ``decode_cf=False``), packed integers
+        with their ``scale_factor`` and ``_FillValue`` among the attributes.
+    options : Options, optional
+    recipe : path, optional
+        A TOML file of options.
+    overwrite : bool
+        Replace an existing file.
+    on_progress : callable, optional
+        Called with `Progress`, from any thread.
+    **keywords
+        Single fields of `Options` and `Override`: ``target=Psnr(50)``,
+        ``preset="best"``, ``variables=["B02"]``, ``codec="libx265"`` ...
+
+    Returns
+    -------
+    Report
+        Sizes, and errors as measured on the finished file.
+
+    Raises
+    ------
+    PlanError
+        If the cube or the options cannot be planned.
+    TargetError
+        If the target is out of reach.
+    CodecError
+        If an encoder fails.
+    ErrorBoundExceeded
+        If verification finds a broken promise; nothing is left behind.
+    FileExistsError
+        If ``path`` exists and ``overwrite`` is false.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np, xarray as xr, xvcomp
+    >>> cube = xr.DataArray(np.random.rand(8, 64, 64).astype("f4"), dims=("time", "y", "x"))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     report = xvcomp.encode(cube, f"{folder}/cube.mp4", target=xvcomp.Psnr(45))
+    >>> report.set_psnr_db[""] >= 45
+    True
+    """
+    chosen = options_of(options, recipe, **keywords)
+    target_path = _writable(path, overwrite)
+    started = time.perf_counter()
+    cube = _Cube.of(source, chosen, stored)
+    made, jobs = _prepared(cube, chosen, on_progress)
+    contents = Contents.of(cube.dataset, cube.variables, made, cube.notes)
+    encoded = solve(
+        jobs,
+        made.target,
+        lambda groups: _trial_size(target_path, contents, groups),
+        samples=sum(_coded_samples(cube, job.plan) for job in jobs),
+        raw_nbytes=contents.raw_nbytes,
+        on_progress=on_progress,
+    )
+    encode_seconds = time.perf_counter() - started
+    return _publish(target_path, cube, contents, encoded, jobs, encode_seconds, on_progress)
+
+
+def _writable(path: str | os.PathLike[str], overwrite: bool) -> Path:
+    """Find out before hours of work whether the result could be written."""
+    found = Path(path)
+    if found.is_dir():
+        raise IsADirectoryError(f"{found} is a folder: give the name of a file")
+    if found.exists() and not overwrite:
+        raise FileExistsError(f"{found} exists already: choose another name or overwrite it")
+    if not found.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {found.parent}: create it first")
+    if not os.access(found.parent, os.W_OK):
+        raise PermissionError(f"the folder {found.parent} is not writable")
+    return found
+
+
+def _prepared(
+    cube: _Cube, options: Options, on_progress: OnProgress | None
+) -> tuple[Plan, list[Job]]:
+    """Plan and read; once more without native resolution if a sample misled the survey."""
+    try:
+        made = _plan(cube, options, native=True)
+        return made, [_job(cube, group, on_progress) for group in made.groups]
+    except NotRepeated:
+        made = _plan(cube, options, native=False)
+        return made, [_job(cube, group, on_progress) for group in made.groups]
+
+
+def _job(cube: _Cube, group: GroupPlan, on_progress: OnProgress | None) -> Job:
+    if on_progress is not None:
+        on_progress(Progress(stage="read", done=0, total=0, detail=group.name))
+    data = group_input(group, cube.by_name())
+    window = group.gop * group.fold
+    gops = 1 if group.lossless else max(1, _MIN_SEGMENT_FRAMES // group.gop)
+    prepared = prepare(data, span=window * gops, block=group.block, fold=group.fold)
+    if prepared.constant and not group.lossless:
+        group = without_video(group, "no valid sample differs from another")
+    return Job(plan=group, prepared=prepared)
+
+
+def _coded_samples(cube: _Cube, group: GroupPlan) -> int:
+    by_name = cube.by_name()
+    return sum(int(by_name[name].variable.size) for name in group.variables)
+
+
+def _trial_size(path: Path, contents: Contents, groups: Sequence[EncodedGroup]) -> int:
+    """Write a file only to learn its size."""
+    writer, nbytes = write_file(path, contents, groups)
+    writer.abort()
+    return nbytes
+
+
+def _publish(
+    path: Path,
+    cube: _Cube,
+    contents: Contents,
+    encoded: Sequence[EncodedGroup],
+    jobs: Sequence[Job],
+    encode_seconds: float,
+    on_progress: OnProgress | None,
+) -> Report:
+    """Write, verify, and only then give the file its name."""
+    writer, _ = write_file(path, contents, encoded)
+    try:
+        started = time.perf_counter()
+        written = CubeFile(writer.temporary)
+        try:
+            check_sidecar(written, cube.variables)
+            stats = measure_all(written, cube.by_name(), on_progress)
+            report = make_report(
+                written,
+                str(path),
+                contents.target,
+                stats,
+                work=_work(jobs),
+                encode_seconds=encode_seconds,
+                verify_seconds=time.perf_counter() - started,
+            )
+        finally:
+            written.close()
+        check_promises(report, {job.plan.name: job.plan.target for job in jobs})
+        writer.publish()
+        return report
+    except BaseException:
+        writer.abort()
+        raise
+
+
+def _work(jobs: Sequence[Job]) -> dict[str, GroupWork]:
+    return {
+        job.plan.name: GroupWork(
+            encodes=job.encodes,
+            encode_seconds=job.encode_seconds,
+            decode_seconds=job.encoded.decode_seconds if job.encoded else 0.0,
+            peak=job.plan.target.peak if isinstance(job.plan.target, Psnr) else None,
+        )
+        for job in jobs
+    }
+
+
+def open(
+    source: Any,
+    *,
+    decode_cf: bool | Mapping[str, Any] = True,
+    drop_variables: Iterable[str] = (),
+) -> xr.Dataset:
+    """Open a cube file as a lazy Dataset.
+
+    Parameters
+    ----------
+    source : path, URL or binary file
+    decode_cf : bool or Mapping
+        ``False`` gives what was stored: packed integers with their attributes. A
+        mapping holds arguments for `xarray.decode_cf`.
+    drop_variables : iterable of str
+
+    Returns
+    -------
+    xarray.Dataset
+        Values are decoded when they are looked at, no more GOPs than needed.
+
+    Raises
+    ------
+    ContainerError
+        If it is not an xvcomp file, or damaged; also later, when values are read.
+    """
+    return open_cube(CubeFile(source), decode_cf=decode_cf, drop_variables=drop_variables)
+
+
+def info(source: Any) -> Info:
+    """Describe a cube file without decoding any sample.
+
+    Raises
+    ------
+    ContainerError
+        If it is not an xvcomp file, or damaged.
+    """
+    cube = CubeFile(source)
+    try:
+        return Info(
+            path=str(source),
+            nbytes=cube.reader.nbytes,
+            manifest=cube.manifest,
+            tracks=tuple(cube.reader.tracks),
+        )
+    finally:
+        cube.close()
+
+
+def verify(
+    source: Any,
+    reference: xr.Dataset | xr.DataArray | None = None,
+    *,
+    stored: bool = False,
+    on_progress: OnProgress | None = None,
+) -> Report:
+    """Decode a whole file, check every checksum, and compare with a reference if given.
+
+    Parameters
+    ----------
+    source : path, URL or binary file
+    reference : Dataset or DataArray, optional
+        Without it errors are reported as 0 and only damage is found.
+    stored : bool
+        The reference's values are as on disk.
+
+    Raises
+    ------
+    ContainerError
+        If a part is damaged; the message names it.
+    ErrorBoundExceeded
+        If something that was to be kept exactly differs from the reference.
+    """
+    started = time.perf_counter()
+    cube = CubeFile(source)
+    try:
+        against = open_cube(cube, decode_cf=False) if reference is None else as_dataset(reference)
+        as_stored = True if reference is None else stored
+        known = {spec.name for spec in cube.manifest.variables}
+        chosen = [name for name in against.data_vars if name in known]
+        variables, _ = describe(against[chosen], stored=as_stored)
+        missing = known - {each.spec.name for each in variables}
+        if missing:
+            raise PlanError(f"the reference lacks {', '.join(sorted(missing))}")
+        check_sidecar(cube, variables)
+        stats = measure_all(cube, {each.spec.name: each for each in variables}, on_progress)
+        seconds = time.perf_counter() - started
+        return make_report(cube, str(source), cube.manifest.target, stats, verify_seconds=seconds)
+    finally:
+        cube.close()

@@ -1,0 +1,106 @@
+"""Look at a sample of every variable, so that the planner can decide."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from . import masks
+from .dataset import StoredVariable, coded_dtype
+from .planner import VariableFacts, frame_axes
+
+__all__ = ["survey"]
+
+_SAMPLE_FRAMES = 12
+_SAMPLE_POINTS = 20_000
+_FACTORS = (6, 5, 4, 3, 2)
+
+
+def survey(variables: Sequence[StoredVariable], *, native: bool = True) -> list[VariableFacts]:
+    """Describe the variables of a cube by a few of their frames.
+
+    Parameters
+    ----------
+    variables : sequence of StoredVariable
+    native : bool
+        Look for variables that were repeated from a coarser grid.
+    """
+    return [_facts(each, native) for each in variables]
+
+
+def _facts(stored: StoredVariable, native: bool) -> VariableFacts:
+    spec = stored.spec
+    plain = spec.dtype != "object" and np.dtype(spec.dtype).kind in "iufb"
+    dtype = coded_dtype(spec) if plain else stored.variable.dtype
+    basic = {
+        "name": spec.name,
+        "dims": spec.dims,
+        "shape": spec.shape,
+        "dtype": stored.variable.dtype,
+        "attrs": stored.attrs if spec.cf else {**stored.attrs, **_units(stored)},
+        "is_coord": spec.is_coord,
+    }
+    axes = frame_axes(spec.dims, spec.shape)
+    if spec.is_coord or axes is None or 0 in spec.shape or not plain:
+        return VariableFacts(**basic)
+    sample = _sample(stored, axes[0]).view(dtype)
+    valid = masks.classify(sample, masks.specials_of(sample, stored.fill_values)) == 0
+    distinct = len(np.unique(sample[valid]))
+    repeat = _repeat(sample, spec.dims, axes) if native else (1, 1)
+    points = np.where(valid, sample, np.nan) if dtype.kind == "f" else _masked(sample, valid)
+    return VariableFacts(
+        **basic,
+        distinct=distinct,
+        varies=distinct > 1,
+        repeat=repeat,
+        sample=points.ravel()[:: max(1, points.size // _SAMPLE_POINTS)].astype(np.float64),
+    )
+
+
+def _units(stored: StoredVariable) -> dict[str, Any]:
+    """Return the units of a variable whose attributes xarray has moved to its encoding."""
+    encoding = stored.variable.encoding
+    return {key: encoding[key] for key in ("scale_factor", "add_offset") if key in encoding}
+
+
+def _masked(sample: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
+    return np.where(valid, sample.astype(np.float64), np.nan)
+
+
+def _sample(stored: StoredVariable, frame_dim: str | None) -> NDArray[Any]:
+    variable = stored.variable
+    if frame_dim is not None:
+        length = variable.sizes[frame_dim]
+        chosen = np.unique(np.linspace(0, length - 1, _SAMPLE_FRAMES).astype(np.int64))
+        variable = variable.isel({frame_dim: chosen})
+    return np.ascontiguousarray(_native_endian(variable))
+
+
+def _native_endian(variable: xr.Variable) -> NDArray[Any]:
+    values = np.asarray(variable.values)
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+
+def _repeat(
+    sample: NDArray[Any], dims: tuple[str, ...], axes: tuple[str | None, str, str]
+) -> tuple[int, int]:
+    """Find over how many rows and columns every value is repeated."""
+    bits = sample.view(f"u{sample.dtype.itemsize}")
+    rows = np.moveaxis(bits, dims.index(axes[1]), -1)
+    columns = np.moveaxis(bits, dims.index(axes[2]), -1)
+    factors = (_factor(rows), _factor(columns))
+    # A constant field repeats at any factor, which says nothing of its grid.
+    return (1, 1) if (sample == sample.flat[0]).all() else factors
+
+
+def _factor(values: NDArray[Any]) -> int:
+    for factor in _FACTORS:
+        length = values.shape[-1]
+        if length < 2 * factor:
+            continue
+        firsts = np.repeat(values[..., ::factor], factor, axis=-1)[..., :length]
+        if np.array_equal(firsts, values):
+            return factor
+    return 1
