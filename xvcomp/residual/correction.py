@@ -103,7 +103,7 @@ def apply_integer(
     else:
         result = _saturating_add(base, k, step)
     low, high = _limits(base.dtype, vmin, vmax)
-    clipped: NDArray[Any] = np.clip(result, low, high)
+    clipped: NDArray[Any] = np.clip(result, low, high).astype(base.dtype, copy=False)
     return clipped
 
 
@@ -146,9 +146,15 @@ def _saturating_add(base: NDArray[Any], k: NDArray[np.int64], step: int) -> NDAr
 
 def _limits(dtype: np.dtype[Any], vmin: float | None, vmax: float | None) -> tuple[Any, Any]:
     info = np.iinfo(dtype)
-    low = info.min if vmin is None or vmin <= info.min else math.ceil(vmin)
-    high = info.max if vmax is None or vmax >= info.max else math.floor(vmax)
-    return dtype.type(min(low, info.max)), dtype.type(max(high, info.min))
+    low = info.min if vmin is None else math.floor(_outward(vmin, -math.inf))
+    high = info.max if vmax is None else math.ceil(_outward(vmax, math.inf))
+    low, high = (min(max(limit, info.min), info.max) for limit in (low, high))
+    return dtype.type(low), dtype.type(high)
+
+
+def _outward(limit: float, direction: float) -> float:
+    """Undo the rounding that a 64-bit integer may have had on its way into a float."""
+    return limit if abs(limit) < 2**53 else float(math.nextafter(limit, direction))
 
 
 def float_step(bound: float, largest: float, dtype: np.dtype[Any]) -> float:

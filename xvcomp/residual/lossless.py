@@ -38,9 +38,11 @@ def encode_lossless(values: NDArray[Any]) -> bytes:
     TypeError
         If the array holds objects.
     """
-    plain = _as_numbers(values)
-    if plain.size == 0:
+    if values.dtype.hasobject:
+        raise TypeError(f"an array of {values.dtype} holds objects, not plain values")
+    if values.nbytes == 0:
         return b""
+    plain = _as_numbers(values)
     classes, specials = _find_specials(plain)
     filled = _fill(plain, classes)
     form = find_form(filled)
@@ -58,12 +60,14 @@ def decode_lossless(payload: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]
     ValueError
         If the payload is damaged, or not of this shape and dtype.
     """
+    if dtype.hasobject:
+        raise ValueError(f"a lossless array of plain values is not of {dtype}")
+    if math.prod(shape) * dtype.itemsize == 0 and not payload:
+        return np.zeros(shape, dtype)
     numbers, full = _number_dtype(dtype), _number_shape(shape, dtype)
-    if math.prod(full) == 0:
-        return np.empty(shape, dtype)
     parts = unpack(payload)
-    if len(parts) not in (2, 4):
-        raise ValueError(f"a lossless array has 2 or 4 parts, got {len(parts)}")
+    if len(parts) not in (2, 4) or math.prod(full) == 0:
+        raise ValueError(f"{len(parts)} parts do not make an array of {shape} {dtype}")
     form = read_form(parts[0])
     codes = _decode_codes(parts[1], full, np.dtype(f"u{form.width}"))
     plain = inverse(codes, form, numbers)
@@ -74,8 +78,6 @@ def decode_lossless(payload: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]
 
 def _number_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return what the numbers of an item are: itself, two floats, or bytes."""
-    if dtype.hasobject or dtype.itemsize == 0 or dtype.kind == "T":
-        raise TypeError(f"{dtype} is not a plain dtype")
     if dtype.kind in "buifmM" and dtype.itemsize <= 8:
         return dtype
     if dtype.kind == "c" and dtype.itemsize <= 16:
@@ -87,7 +89,7 @@ def _number_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 def _number_shape(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, ...]:
     count = dtype.itemsize // _number_dtype(dtype).itemsize
-    return shape if count == 1 else (*shape, count)
+    return (shape or (1,)) if count == 1 else (*shape, count)
 
 
 def _as_numbers(values: NDArray[Any]) -> NDArray[Any]:
