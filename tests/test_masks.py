@@ -216,9 +216,10 @@ def test_damaged_packets_raise_value_error_or_give_the_asked_shape(shape):
         for position in rng.integers(0, len(payload), rng.integers(1, 4)):
             damaged[position] = rng.integers(0, 256)
         try:
-            assert masks.unpack(bytes(damaged), shape).shape == shape
-        except ValueError as error:
-            assert "damaged" in str(error)
+            classes = masks.unpack(bytes(damaged), shape)
+        except ValueError:
+            continue
+        assert classes.shape == shape
 
 
 @settings(max_examples=300)
@@ -375,15 +376,15 @@ def test_large_windows_are_filled_in_about_a_second():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("XVCOMP_DATA" not in os.environ, reason="XVCOMP_DATA names no folder of cubes")
 def test_masks_of_real_cubes_come_back_and_are_small():
     import netCDF4
 
+    # About 1.2 to 2 times what was measured when this was written, in bits per sample.
     limits = {
-        "radar_knmi_nl.nc": ("precip", 0.0015),
-        "ocean_globcurrent_agulhas.nc": ("u", 0.004),
-        "s2_earthnet_ood_a.nc": ("B02", 0.001),
-        "modis_sinop_vi_16day.nc": ("ndvi", 0.003),
+        "radar_knmi_nl.nc": ("precip", 0.001),
+        "ocean_globcurrent_agulhas.nc": ("u", 0.006),
+        "s2_earthnet_ood_a.nc": ("B02", 0.0003),
+        "modis_sinop_vi_16day.nc": ("ndvi", 0.0003),
     }
     for name, (variable, bits_per_sample) in limits.items():
         with netCDF4.Dataset(os.path.join(os.environ["XVCOMP_DATA"], name)) as cube:

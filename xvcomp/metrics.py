@@ -197,9 +197,10 @@ def gradient_error(reference: Array, decoded: Array, valid: Bool | None = None) 
     result = RelativeError()
     for axis in (-2, -1):
         pairs = np.logical_and(*_neighbours(mask, axis))
-        slopes = [np.subtract(*_neighbours(array, axis))[pairs] for array in (error, ref)]
-        # Two infinite errors side by side differ by NaN.
-        squares = [float(np.nan_to_num(s * s, nan=np.inf, posinf=np.inf).sum()) for s in slopes]
+        with np.errstate(over="ignore", invalid="ignore"):
+            slopes = [np.subtract(*_neighbours(array, axis))[pairs] for array in (error, ref)]
+            # Two infinite errors side by side differ by NaN.
+            squares = [float(np.nan_to_num(s * s, nan=np.inf, posinf=np.inf).sum()) for s in slopes]
         result += RelativeError(squares[0], squares[1], int(pairs.sum()))
     return result
 
