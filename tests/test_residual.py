@@ -255,6 +255,16 @@ def test_integers_in_disguise_are_coded_as_integers(make, bits):
     assert 8 * round_trip(values) / values.size < bits
 
 
+@pytest.mark.parametrize(("y", "x"), [(2, 2), (3, 1), (1, 4), (6, 6)])
+def test_repeated_pixels_are_coded_once(y, x):
+    rng = np.random.default_rng(11)
+    coarse = rng.integers(0, 4000, (4, 21, 17)).astype("u2")
+    fine = coarse.repeat(y, axis=1).repeat(x, axis=2)
+    once = round_trip(coarse)
+    assert round_trip(fine) <= once + 8
+    assert round_trip(fine[:, : fine.shape[1] - y + 1, : fine.shape[2] - x + 1]) <= once + 8
+
+
 def test_smooth_fields_are_predicted_along_the_axes_that_pay():
     t, y, x = np.meshgrid(np.arange(12), np.arange(64), np.arange(64), indexing="ij")
     values = (1000 * np.sin(x / 30) + 500 * np.cos(y / 20 + t / 9)).astype("i2")
@@ -279,7 +289,9 @@ def _payloads():
     tough = residual.correct_float(rng.normal(0, 1, 3000), np.zeros(3000), 0.1, 0.049)
     yield "sparse", residual.encode_ints(ints), lambda p: residual.decode_ints(p, (3000,))
     yield "noise", residual.encode_ints(noise), lambda p: residual.decode_ints(p, (3000,))
-    for name, values in (("classes", classes), ("floats", floats), ("palette", wide)):
+    twice = classes.repeat(2, axis=1)
+    arrays = {"classes": classes, "floats": floats, "palette": wide, "repeated": twice}
+    for name, values in arrays.items():
         decode = _decoder(values.shape, values.dtype)
         yield name, residual.encode_lossless(values), decode
     dtype = np.dtype("f8")

@@ -5,18 +5,14 @@ that every machine rebuilds the same values. Every decoder raises ``ValueError``
 payloads that it did not write, and allocates nothing that the asked-for shape does not.
 """
 
-from .correction import (
+from .correction import apply_bits, apply_integer, correct_bits, correct_integer, integer_step
+from .floats import (
     FloatCorrection,
-    apply_bits,
     apply_float,
-    apply_integer,
-    correct_bits,
     correct_float,
-    correct_integer,
     decode_float,
     encode_float,
     float_step,
-    integer_step,
 )
 from .framing import pack, unpack
 from .integers import decode_ints, encode_ints
