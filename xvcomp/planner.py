@@ -213,7 +213,7 @@ def _lossy_or_not(
 ) -> tuple[str, str]:
     if each.name in options.lossless:
         return "lossless", "asked for"
-    own = options.by_variable.get(each.name, Override()).target
+    own = (_own(each.name, options) or Override()).target
     if isinstance(own or target, Lossless):
         return "lossless", "target is lossless"
     if forced or own is not None:
@@ -274,7 +274,22 @@ def _quality_set(each: VariableFacts, options: Options) -> str:
     """Name the set of variables that share a quality target: those of equal units."""
     if options.per_variable or each.name in options.by_variable:
         return each.name
+    group = _group_of(each.name, options)
+    if group is not None and options.by_group.get(group, Override()).target is not None:
+        return group
     return str(each.attrs.get("units", ""))
+
+
+def _group_of(name: str, options: Options) -> str | None:
+    """Return the group that the user put a variable in."""
+    groups = (options.groups or {}).items()
+    return next((group for group, names in groups if name in names), None)
+
+
+def _own(name: str, options: Options) -> Override | None:
+    """Return what the user decided for a variable, or else for its group."""
+    group = _group_of(name, options)
+    return options.by_variable.get(name) or (options.by_group.get(group) if group else None)
 
 
 def _correlated(members: list[VariableFacts]) -> list[list[VariableFacts]]:
@@ -376,8 +391,8 @@ def group_shape(
 
 
 def _override(members: Sequence[VariableFacts], options: Options) -> Override:
-    """Combine the choices for all groups with those for one variable."""
-    own = options.by_variable.get(members[0].name)
+    """Combine the choices for all groups with those for one variable or group."""
+    own = _own(members[0].name, options)
     if own is None:
         return replace(options.defaults, target=None)
     fields = Override.__dataclass_fields__
@@ -388,9 +403,7 @@ def _override(members: Sequence[VariableFacts], options: Options) -> Override:
     return Override(**{**merged, "target": own.target})
 
 
-def _codec(
-    own: Override, target: Target, codecs: Mapping[str, Sequence[int]]
-) -> tuple[str, str]:
+def _codec(own: Override, target: Target, codecs: Mapping[str, Sequence[int]]) -> tuple[str, str]:
     if own.codec is not None:
         if own.codec not in codecs:
             raise PlanError(
@@ -421,9 +434,7 @@ def _is_low_rate(target: Target) -> bool:
             return False
 
 
-def _bit_depth(
-    own: Override, codec: str, codecs: Mapping[str, Sequence[int]]
-) -> tuple[int, str]:
+def _bit_depth(own: Override, codec: str, codecs: Mapping[str, Sequence[int]]) -> tuple[int, str]:
     depths = codecs[codec]
     if own.bit_depth is not None:
         if own.bit_depth not in depths:
@@ -495,7 +506,7 @@ def _lossless_group(each: VariableFacts, reason: str, options: Options) -> Group
     time, bands, height, width = group_shape([each], axes, (1, 1))
     block = _block(height, width)
     fits = max(1, _LOSSLESS_WINDOW_SAMPLES // (bands * block[0] * block[1]))
-    own = options.by_variable.get(each.name, options.defaults)
+    own = _own(each.name, options) or options.defaults
     return GroupPlan(
         name=each.name,
         variables=(each.name,),

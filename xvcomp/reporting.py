@@ -33,6 +33,15 @@ def group_samples(group: BandGroup, manifest: Manifest) -> int:
     return sum(int(np.prod(shapes[name], dtype=np.int64)) for name in group.variables)
 
 
+def _group_raw_nbytes(group: BandGroup, manifest: Manifest) -> int:
+    """Count the bytes of a group's variables in memory, as they are stored."""
+    return sum(
+        int(np.prod(spec.shape, dtype=np.int64)) * np.dtype(spec.dtype).itemsize
+        for spec in manifest.variables
+        if spec.name in group.variables
+    )
+
+
 def make_report(
     cube: CubeFile,
     path: str,
@@ -136,6 +145,7 @@ def _group_report(
         encodes=done.encodes,
         encode_seconds=done.encode_seconds,
         decode_seconds=done.decode_seconds,
+        raw_nbytes=_group_raw_nbytes(group, cube.manifest),
         by_variable=tuple(
             _variable_report(name, each, peak)
             for name, each in zip(group.variables, stats, strict=True)

@@ -41,7 +41,7 @@ def check_sink(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path
             f"cannot tell what to write to {path}; name it one of {', '.join(SINK_SUFFIXES)}"
         )
     if path.exists() and not overwrite:
-        raise FileExistsError(errno.EEXIST, "it exists already (see --overwrite)", str(path))
+        raise FileExistsError(errno.EEXIST, "it exists already", str(path))
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "no such folder", str(path.parent))
     return path

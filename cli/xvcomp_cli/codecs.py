@@ -9,12 +9,18 @@ from .options import example, json_option
 from .render import echo_json, table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from xvcomp.codecs.abc import Capabilities
+    from xvcomp.spec import Chroma
 
 __all__ = ["codecs"]
 
 
-@click.command(epilog=example("xvcomp codecs", "xvcomp codecs --json"))
+@click.command(
+    short_help="Show what this machine can code.",
+    epilog=example("xvcomp codecs", "xvcomp codecs --json"),
+)
 @json_option
 def codecs(*, as_json: bool) -> None:
     """Show the codecs and the formats that encoded and decoded correctly here, just now."""
@@ -24,26 +30,37 @@ def codecs(*, as_json: bool) -> None:
     if as_json:
         echo_json({name: asdict(one) | {"usable": one.usable} for name, one in found.items()})
     else:
-        header = ("codec", "lossy and lossless", "lossless", "sizes", "device")
-        click.echo(table(header, [_row(name, one) for name, one in found.items()]))
+        click.echo(_text(found))
+
+
+def _text(found: "Mapping[str, Capabilities]") -> str:
+    header = ("codec", "formats", "of these lossless", "sizes", "device")
+    rows = [_row(name, one) for name, one in found.items() if one.usable]
+    text = table(header, rows)
+    absent = [
+        f"  {name}: {one.reason or 'no format works'}"
+        for name, one in found.items()
+        if not one.usable
+    ]
+    return "\n".join([text, "", "not usable here:", *absent]) if absent else text
 
 
 def _row(name: str, found: "Capabilities") -> list[str]:
-    if not found.usable:
-        return [name, f"not here: {found.reason or 'no format works'}", "", "", ""]
     low, high = found.min_size, found.max_size
-    return [
-        name,
-        _formats(found.formats),
-        _formats(found.lossless) or "none",
-        f"{low[0]}x{low[1]} to {high[0]}x{high[1]}",
-        found.device,
-    ]
+    exact = "all" if found.lossless == found.formats else _formats(found.lossless) or "none"
+    sizes = f"{low[0]}x{low[1]} to {high[0]}x{high[1]}"
+    return [name, _formats(found.formats), exact, sizes, found.device]
 
 
-def _formats(formats: tuple[tuple[str, int], ...]) -> str:
-    """Write ``gray 8/10/12, 420 8/10``."""
-    depths: dict[str, list[str]] = {}
+def _formats(formats: "tuple[tuple[Chroma, int], ...]") -> str:
+    """Write ``gray 8-16, 420 8/10`` for pairs of chroma and bit depth."""
+    depths: dict[str, list[int]] = {}
     for chroma, bits in formats:
-        depths.setdefault(chroma, []).append(str(bits))
-    return ", ".join(f"{chroma} {'/'.join(bits)}" for chroma, bits in depths.items())
+        depths.setdefault(chroma, []).append(bits)
+    return ", ".join(f"{chroma} {_depths(bits)}" for chroma, bits in depths.items())
+
+
+def _depths(bits: list[int]) -> str:
+    if len(bits) > 2 and bits == list(range(bits[0], bits[-1] + 1)):
+        return f"{bits[0]}-{bits[-1]}"
+    return "/".join(map(str, bits))

@@ -10,7 +10,10 @@ from .render import format_bytes
 __all__ = ["decode"]
 
 
-@click.command(epilog=example("xvcomp decode cube.mp4 cube.nc", "xvcomp decode cube.mp4 cube.zarr"))
+@click.command(
+    short_help="Decode a cube file to NetCDF or Zarr.",
+    epilog=example("xvcomp decode cube.mp4 cube.nc", "xvcomp decode cube.mp4 cube.zarr"),
+)
 @click.argument("src", type=click.Path(path_type=Path))
 @click.argument("dst", type=click.Path(path_type=Path))
 @overwrite_option

@@ -15,7 +15,9 @@ __all__ = ["demo"]
 _CROP = "s2_be1_crop"
 
 
-@click.command(epilog=example("xvcomp demo --out demo-out"))
+@click.command(
+    short_help="Run the main job on bundled data.", epilog=example("xvcomp demo --out demo-out")
+)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("demo-out"),
               show_default=True, help="Folder for the files; made when missing.")  # fmt: skip
 def demo(out: Path) -> None:
@@ -32,8 +34,8 @@ def demo(out: Path) -> None:
     shutil.copyfile(str(resources.files("xvcomp").joinpath("data", f"{_CROP}.nc")), source)
     with open_source(source) as cube, ProgressBar() as bar:
         planned = xvcomp.plan(cube, stored=True)
-        xvcomp.encode(cube, video, stored=True, overwrite=True, on_progress=bar.update)
-        report = xvcomp.verify(video, cube)
+        report = xvcomp.encode(cube, video, stored=True, overwrite=True, on_progress=bar.update)
+        xvcomp.verify(video, cube, stored=True, on_progress=bar.update)
     with xvcomp.open(video, decode_cf=False) as back:
         write_dataset(back, decoded, overwrite=True)
     click.echo(plan_text(planned))

@@ -26,10 +26,11 @@ __all__ = ["encode"]
 
 
 @click.command(
+    short_help="Encode a cube to one verified MP4.",
     epilog=example(
         "xvcomp encode cube.nc cube.mp4 --psnr 45",
         "xvcomp encode cube.zarr cube.mp4 --bpppb 0.1 --preset best --write-recipe used.toml",
-    )
+    ),
 )
 @click.argument("src")
 @click.argument("dst", type=click.Path(path_type=Path))

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 __all__ = ["info"]
 
 
-@click.command(epilog=example("xvcomp info cube.mp4", "xvcomp info cube.mp4 --json"))
+@click.command(
+    short_help="Show what a cube file holds.",
+    epilog=example("xvcomp info cube.mp4", "xvcomp info cube.mp4 --json"),
+)
 @click.argument("file", type=click.Path(path_type=Path))
 @json_option
 def info(file: Path, *, as_json: bool) -> None:

@@ -5,10 +5,11 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from importlib import metadata
 from typing import Any
 
 import click
+
+from xvcomp.version import __version__
 
 from . import codecs, decode, demo, encode, info, plan, verify
 
@@ -20,9 +21,16 @@ _FAILED, _USAGE, _INTERRUPTED = 1, 2, 130
 class _Cli(click.Group):
     """A group whose failures are a sentence on stderr: never a traceback."""
 
-    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
         try:
-            result = super().main(*args, standalone_mode=False, **extra)
+            result = super().main(args, prog_name, complete_var, False, **extra)
         except BaseException as error:
             if not standalone_mode or isinstance(error, SystemExit):
                 raise
@@ -54,6 +62,9 @@ def _explain(error: BaseException) -> tuple[str, int]:
             text, code = error.format_message(), error.exit_code
         case KeyboardInterrupt() | click.Abort():
             text, code = "interrupted; nothing half-written was left behind", _INTERRUPTED
+        case FileExistsError():
+            name = f"{error.filename} exists already" if error.filename else str(error)
+            text, code = f"{name}; give another name, or --overwrite to replace it", _FAILED
         case OSError() if error.strerror:
             name = f"{error.filename}: " if error.filename else ""
             text, code = f"{name}{error.strerror}", _FAILED
@@ -68,12 +79,13 @@ def _explain(error: BaseException) -> tuple[str, int]:
 
 
 @click.group(
+    name="xvcomp",
     cls=_Cli,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Example: xvcomp encode cube.nc cube.mp4 --psnr 45",
 )
-@click.version_option(metadata.version("xvcomp"), prog_name="xvcomp")
+@click.version_option(__version__, prog_name="xvcomp")
 def cli() -> None:
     """Store datacubes as video, and get them back with promises kept."""
 

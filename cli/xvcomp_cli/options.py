@@ -53,18 +53,13 @@ def _split_names(
     return names or None
 
 
-class _ErrorBound(click.ParamType):
-    name = "E[%]"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> MaxError:
-        if isinstance(value, MaxError):
-            return value
-        try:
-            return parse_max_error(value)
-        except PlanError as error:
-            self.fail(str(error), param, ctx)
+def _error_bound(
+    _ctx: click.Context, _param: click.Parameter, value: str | None
+) -> MaxError | None:
+    try:
+        return None if value is None else parse_max_error(value)
+    except PlanError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def _names(flags: tuple[str, ...], text: str) -> Callable[[_F], _F]:
@@ -78,7 +73,8 @@ _ENCODING_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--ssim", type=float, metavar="S", help="At least this mean SSIM, below 1."),
     click.option(
         "--max-error",
-        type=_ErrorBound(),
+        metavar="E[%]",
+        callback=_error_bound,
         help="No valid sample off by more than E (or E % of its variable's range).",
     ),
     click.option("--quality", type=float, metavar="Q", help="Nominal dB; no search, no promise."),

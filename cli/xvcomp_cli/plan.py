@@ -20,10 +20,11 @@ __all__ = ["plan"]
 
 
 @click.command(
+    short_help="Show how a cube would be encoded, and why.",
     epilog=example(
         "xvcomp plan cube.nc --psnr 45",
         "xvcomp plan cube.nc --bpppb 0.1 --write-recipe my.toml",
-    )
+    ),
 )
 @click.argument("src")
 @encoding_options

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from xvcomp.results import GroupReport, Report
 from xvcomp.spec import MaxError, Plan, Psnr, Target
 
 __all__ = ["echo_json", "format_bytes", "format_target", "plan_text", "report_text", "table"]
+
+_NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?( [kMGT]?B)?")
 
 
 def echo_json(value: Any) -> None:
@@ -47,7 +50,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _is_number(cell: str) -> bool:
-    return cell[:1] in "0123456789-+≥≤" or cell in ("inf", "exact")
+    return cell in ("-", "inf", "exact") or _NUMBER.fullmatch(cell) is not None
 
 
 def format_bytes(nbytes: int) -> str:
@@ -115,6 +118,8 @@ def report_text(report: Report) -> str:
         "encode s", "decode s",
     )  # fmt: skip
     parts = [table(header, [_group_row(group) for group in report.groups])]
+    if not report.groups:
+        parts = ["nothing was worth a video: all variables are kept losslessly beside it"]
     if len(report.set_psnr_db) > 1:
         sets = [
             [name, _psnr(psnr), _number(report.set_peak.get(name, math.nan))]
@@ -143,11 +148,12 @@ def _group_row(group: GroupReport) -> list[str]:
 
 def _totals(report: Report) -> str:
     seconds = f"{report.encode_seconds:.1f} s to encode, {report.verify_seconds:.1f} s to verify"
+    bpppb = f", {report.bpppb:.4f} bpppb" if report.groups else ""
     beside = f"{format_bytes(report.sidecar_nbytes)} beside the video"
     overhead = f"{format_bytes(report.overhead_nbytes)} of overhead"
     return (
         f"{report.path}: {format_bytes(report.nbytes)}, {report.ratio:.1f} times smaller than "
-        f"{format_bytes(report.raw_nbytes)}, {report.bpppb:.4f} bpppb\n"
+        f"{format_bytes(report.raw_nbytes)}{bpppb}\n"
         f"target {format_target(report.target)}; {beside}, {overhead}; {seconds}"
     )
 

@@ -1,0 +1,3 @@
+"""Many cubes at once. Nothing is here yet."""
+
+__all__: list[str] = []

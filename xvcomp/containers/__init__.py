@@ -1,1 +1,3 @@
 """Files: a manifest, video tracks and timed packets, read by byte range."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""Reports: numbers, plots, pages. Nothing is here yet."""
+
+__all__: list[str] = []
