@@ -119,7 +119,7 @@ class CodecSuite:
             alone = case.decode([gop], info)
             assert_equal(alone, tuple(p[3 * number : 3 * number + 3] for p in whole))
 
-    @pytest.mark.parametrize(("n_frames", "gop"), [(1, 1), (1, 30), (4, 1), (4, 30), (9, 8)])
+    @pytest.mark.parametrize(("n_frames", "gop"), [(1, 30), (4, 1), (9, 8)])
     def test_any_number_of_frames_and_any_gop(self, case, n_frames, gop):
         clip = case.clip((n_frames, *SHAPE[1:]))
         info, gops = case.encode(clip, case.params(case.quantizers[-1], gop))
@@ -179,7 +179,7 @@ class CodecSuite:
             pytest.skip("lossless only")
         assert list(steps) == sorted(steps)
         assert np.all(np.diff(list(steps.values())) > 0)
-        chosen = sorted(steps)[:: max(1, len(steps) // 6)]
+        chosen = sorted(steps)[:: max(1, len(steps) // 5)]
         clip, errors, sizes = case.clip((5, *SHAPE[1:])), [], []
         for quantizer in chosen:
             info, gops = case.encode(clip, case.params(quantizer, gop=5))
@@ -191,7 +191,7 @@ class CodecSuite:
     def test_decoding_does_not_depend_on_the_number_of_threads(self, case):
         info, gops = case.encode(case.clip(), case.params(case.quantizers[0]))
         one = case.decode(gops, info, threads=1)
-        for threads in (0, 2, 4):
+        for threads in (0, 3):
             assert_equal(case.decode(gops, info, threads=threads), one)
 
     def test_encoding_twice_gives_the_same_bytes(self, case):

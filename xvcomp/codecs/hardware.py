@@ -1,9 +1,10 @@
 """Hardware encoders: NVENC, Quick Sync, AMF, VideoToolbox and VA-API.
 
-Written from the documentation of FFmpeg's options and tried where a device was at
-hand; nothing is believed before ``capabilities.probe`` has encoded and decoded with
-it on the machine at hand. They are lossy here and need 4:2:0: gray travels with
-constant chroma, which costs almost nothing.
+Written from FFmpeg's description of their options, without a device to try them on.
+Nothing is believed before ``capabilities.probe`` has encoded and decoded with one on
+the machine at hand. They are lossy here and need 4:2:0: gray travels with constant
+chroma, which costs almost nothing. VA-API takes frames in the device's memory only,
+which is not done here: its codecs are listed, and say so when probed.
 """
 
 from collections.abc import Mapping, Sequence

@@ -216,7 +216,7 @@ class _Run:
             with av.open(self.buffer, "w", format="mp4", options=_MP4_OPTIONS) as container:
                 stream = self._open(container, *planes[0].shape[1:])
                 keyframes = []
-                for packet in self._packets(stream, planes):
+                for packet in _timed(list(self._packets(stream, planes))):
                     keyframes.append(bool(packet.is_keyframe))
                     container.mux(packet)
                 return keyframes
@@ -237,8 +237,8 @@ class _Run:
             stream.codec_context.open()
         except av.FFmpegError as error:
             raise CodecUnavailable(
-                f"{self.name} does not open for {height} x {width} {self.carrier.pix_fmt} "
-                f"with {self.options}: {_why(error)}"
+                f"{self.name} does not open: {_why(error)} "
+                f"({height} x {width} {self.carrier.pix_fmt}, {self.options})"
             ) from error
         return stream
 
@@ -252,6 +252,14 @@ class _Run:
             frame.pts = index
             yield from stream.encode(frame)
         yield from stream.encode(None)
+
+
+def _timed(packets: list[Any]) -> list[Any]:
+    """Give packets decoding times: x265 leaves them undefined in streams of a few frames."""
+    delay = max((i - packet.pts for i, packet in enumerate(packets)), default=0)
+    for i, packet in enumerate(packets):
+        packet.dts = i - delay
+    return packets
 
 
 def _why(error: Any) -> str:

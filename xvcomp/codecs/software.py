@@ -109,6 +109,8 @@ class Vp9(PyavCodec):
 class Ffv1(PyavCodec):
     """FFV1, lossless, 8 to 16 bits."""
 
+    # A column of one sample is refused once it is long enough to be cut in slices.
+    min_size = (4, 4)
     depths = (8, 9, 10, 11, 12, 13, 14, 15, 16)
     max_size = (16384, 16384)
 
@@ -125,4 +127,4 @@ class Ffv1(PyavCodec):
 
     def options(self, params: StreamParams, height: int, width: int) -> dict[str, str]:
         """See ``settings.ffv1_options``."""
-        return settings.ffv1_options(params)
+        return settings.ffv1_options(params, height, width)

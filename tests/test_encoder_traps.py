@@ -1,0 +1,229 @@
+"""Faults of real encoders that the codecs are built around; each was reproduced."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from xvcomp import codecs
+from xvcomp.codecs import StreamParams, settings, split
+from xvcomp.codecs.probing import made_planes
+from xvcomp.codecs.pyav import PyavCodec
+from xvcomp.errors import CodecError, CodecUnavailable
+
+PRESETS = ("fast", "balanced", "best")
+
+
+def usable(name):
+    found = codecs.probe(name)
+    if not found.usable:
+        pytest.skip(str(found.reason))
+    return codecs.get(name)
+
+
+def psnr_by_frame(codec, clip, params):
+    info, gops = split(codec.encode((clip,), params))
+    packets = [packet for gop in gops for packet in gop]
+    (decoded,) = codec.decode(packets, info, chroma="gray")
+    errors = np.square(decoded.astype(np.float64) - clip).mean(axis=(1, 2))
+    peak = 2**params.bit_depth - 1
+    return 10 * np.log10(peak**2 / np.maximum(errors, 1e-9))
+
+
+def flickering_clip(height, width, n_frames=30):
+    """Land with clouds of pure noise in every other frame: x265 4.2 trips over it."""
+    rng = np.random.default_rng(0)
+    land = rng.integers(300, 900, (height, width))
+    clouds = rng.integers(0, 2, (n_frames, height, width)) * 4095
+    return np.where(rng.random((n_frames, 1, 1)) < 0.5, clouds, land).astype(np.uint16)
+
+
+@pytest.mark.parametrize("width", [17, 24, 32, 33, 48, 64, 65])
+def test_x265_always_has_two_ctus_in_a_row(width):
+    assert width > settings.x265_ctu(64, width)
+
+
+@pytest.mark.parametrize("width", [64, 32, 17])
+def test_x265_frames_one_ctu_wide_are_sane_every_time(width):
+    codec = usable("libx265")
+    clip = flickering_clip(64, width)
+    params = StreamParams(bit_depth=12, quantizer=2, preset="fast", gop=30)
+    worst = min(psnr_by_frame(codec, clip, params).min() for _ in range(10))
+    # Sound frames have 53 dB or more at this QP, garbage ones below 30.
+    assert worst > 45
+
+
+def test_x265_refuses_frames_that_cannot_have_two_ctus_in_a_row():
+    codec = usable("libx265")
+    params = StreamParams(bit_depth=12, quantizer=10, gop=4)
+    with pytest.raises(CodecUnavailable, match="16 x 17"):
+        codec.encode(made_planes("gray", 12, (2, 64, 16)), params)
+
+
+@pytest.mark.parametrize("name", ["libx265", "libx264", "libsvtav1", "libvpx-vp9", "hevc_nvenc"])
+@pytest.mark.parametrize("quantizer", [-1, -24, 64 * 4, 1000])
+def test_quantizers_outside_the_range_never_reach_the_encoder(name, quantizer, monkeypatch):
+    def reached(*_):
+        raise AssertionError("the encoder was reached")
+
+    monkeypatch.setattr(PyavCodec, "_carrier", reached)
+    params = StreamParams(bit_depth=8, quantizer=quantizer, gop=4)
+    with pytest.raises(CodecUnavailable, match="allowed"):
+        codecs.get(name).encode(made_planes("gray", 8, (2, 64, 256)), params)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_svtav1_psnr_falls_with_the_quantizer_at_every_preset(preset):
+    codec = usable("libsvtav1")
+    clip = flickering_clip(64, 128, n_frames=16) >> 2
+    params = StreamParams(bit_depth=10, quantizer=1, preset=preset, gop=16)
+    fine = (4, 16, 32, 48, 76, 80, 120, 180, 250)
+    found = [psnr_by_frame(codec, clip, replace(params, quantizer=q)).min() for q in fine]
+    assert found == sorted(found, reverse=True)
+    assert found[0] > 55
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_svtav1_keeps_away_from_the_presets_that_return_garbage(preset):
+    params = StreamParams(bit_depth=10, quantizer=4, preset=preset, gop=16)
+    assert int(settings.svtav1_options(params)["preset"]) <= 6
+
+
+def test_12_bit_quality_is_not_capped_by_a_colour_conversion():
+    codec = usable("libx265")
+    (clip,) = made_planes("gray", 12, (4, 64, 96))
+    params = StreamParams(bit_depth=12, quantizer=0, gop=4)
+    assert psnr_by_frame(codec, clip, params).min() > 60
+
+
+@pytest.mark.parametrize("name", ["libx265", "libsvtav1", "libx264", "ffv1", "libvpx-vp9"])
+def test_every_code_survives_lossless_coding(name):
+    codec = usable(name)
+    depth = max(d for c, d in codecs.probe(name).lossless if c == "gray")
+    side = 2 ** ((depth + 1) // 2)
+    ramp = np.arange(side * side).reshape(1, side, side) % 2**depth
+    params = StreamParams(bit_depth=depth, quantizer=None, gop=1)
+    info, gops = split(codec.encode((ramp.astype(np.uint16),), params))
+    (decoded,) = codec.decode(gops[0], info, chroma="gray")
+    np.testing.assert_array_equal(decoded, ramp)
+
+
+@pytest.mark.parametrize(
+    ("name", "depth"), [("libx265", 12), ("libx264", 10), ("libsvtav1", 10), ("libvpx-vp9", 8)]
+)
+def test_step_widths_predict_the_error_on_noise(name, depth):
+    codec = usable(name)
+    rng = np.random.default_rng(3)
+    noise = rng.integers(0, 2**depth, (16, 64, 96)).astype(np.uint16)
+    steps = codec.quantizers(depth)
+    wanted = [2**depth / n for n in (100, 40, 15)]
+    for quantizer in (min(steps, key=lambda q: abs(steps[q] - w)) for w in wanted):
+        params = StreamParams(bit_depth=depth, quantizer=quantizer, preset="fast", gop=16)
+        mse = np.mean(10 ** (-psnr_by_frame(codec, noise, params) / 10)) * (2**depth - 1) ** 2
+        assert 0.75 < steps[quantizer] / np.sqrt(12 * mse) < 1.33
+
+
+def test_a_stream_with_keyframes_in_the_wrong_places_is_refused():
+    codec = usable("libx264")
+    # The later of two settings wins: the encoder puts a keyframe every second frame.
+    options = {"x264-params": "keyint=2:min-keyint=1"}
+    params = StreamParams(bit_depth=8, quantizer=20, gop=4, options=options)
+    with pytest.raises(CodecError, match="keyframe every 4"):
+        codec.encode(made_planes("gray", 8, (8, 32, 32)), params)
+
+
+def test_a_stream_that_lacks_a_packet_is_refused():
+    codec = usable("libx265")
+    params = StreamParams(bit_depth=8, quantizer=20, gop=8)
+    info, gops = split(codec.encode(made_planes("gray", 8, (8, 64, 96)), params))
+    with pytest.raises(CodecError):
+        codec.decode([gops[0][0], gops[0][0][:40], *gops[0][2:]], info, chroma="gray")
+    with pytest.raises(CodecError, match="packet 0 is empty"):
+        codec.decode([b""], info, chroma="gray")
+
+
+def test_unknown_names_list_the_known_ones():
+    with pytest.raises(CodecUnavailable, match="libx265, libsvtav1"):
+        codecs.get("libx26")
+
+
+def run_python(code, **env):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **env},
+    )
+
+
+def test_importing_the_codecs_loads_no_ffmpeg():
+    code = "import sys, xvcomp.codecs; xvcomp.codecs.names(); print('av' in sys.modules)"
+    assert run_python(code).stdout.strip() == "False"
+
+
+def test_encoders_write_nothing_to_the_terminal():
+    code = """
+from xvcomp import codecs
+from xvcomp.codecs.probing import made_planes
+for name in ("libx265", "libsvtav1", "libx264", "ffv1", "libvpx-vp9"):
+    codec = codecs.get(name)
+    steps = codec.quantizers(8)
+    params = codecs.StreamParams(bit_depth=8, quantizer=min(steps) if steps else None, gop=4)
+    try:
+        info, gops = codecs.split(codec.encode(made_planes("gray", 8, (5, 64, 96)), params))
+    except codecs.abc.CodecUnavailable:
+        continue
+    codecs.decode_packets([p for gop in gops for p in gop], info, chroma="gray")
+"""
+    code = code.replace("except codecs.abc.CodecUnavailable", "except RuntimeError")
+    done = run_python(code)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_crash_or_a_hang_while_probing_is_a_reason(monkeypatch):
+    from xvcomp.codecs import capabilities
+
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    assert "crashed" in str(capabilities._in_child("libx265", 5).reason)
+    monkeypatch.setattr(sys, "executable", "/does/not/exist")
+    assert "no process" in str(capabilities._in_child("libx265", 5).reason)
+    monkeypatch.undo()
+    assert "hung" in str(capabilities._in_child("libx265", 0.01).reason)
+
+
+def test_probing_is_remembered_on_disk_and_survives_a_damaged_or_readonly_cache(
+    tmp_path, monkeypatch
+):
+    from xvcomp.codecs import capabilities
+
+    monkeypatch.setattr(capabilities, "_known", {})
+    monkeypatch.setenv("XVCOMP_CACHE", str(tmp_path))
+    first = capabilities.probe("ffv1")
+    (file,) = tmp_path.iterdir()
+    monkeypatch.setattr(capabilities, "_in_child", lambda *_: pytest.fail("asked again"))
+    capabilities.clear()
+    assert capabilities.probe("ffv1") == first
+    monkeypatch.undo()
+    monkeypatch.setattr(capabilities, "_known", {})
+    file.write_text("{")
+    monkeypatch.setenv("XVCOMP_CACHE", str(tmp_path))
+    assert capabilities.probe("ffv1") == first
+    capabilities.clear()
+    monkeypatch.setenv("XVCOMP_CACHE", "/proc/no/such/folder")
+    assert capabilities.probe("ffv1") == first
+
+
+def test_a_registered_codec_is_found_and_probed_in_this_process(monkeypatch):
+    from xvcomp.codecs import registry
+
+    monkeypatch.setattr(registry, "_registered", {})
+    mine = type(codecs.get("ffv1"))()
+    mine.name = "mine"
+    codecs.register(mine)
+    assert codecs.get("mine") is mine
+    assert codecs.names()[-1] == "mine"
+    assert "no encoder mine" in str(codecs.probe("mine").reason)
