@@ -145,6 +145,14 @@ def test_a_stream_that_lacks_a_packet_is_refused():
         codec.decode([b""], info, chroma="gray")
 
 
+@pytest.mark.parametrize("name", ["libx265", "libsvtav1", "libx264", "ffv1", "libvpx-vp9"])
+def test_more_threads_than_an_encoder_can_use_are_no_error(name):
+    codec = usable(name)
+    steps = codec.quantizers(8)
+    params = StreamParams(bit_depth=8, quantizer=max(steps) if steps else None, gop=4, threads=64)
+    assert codec.encode(made_planes("gray", 8, (5, 64, 96)), params)
+
+
 def test_unknown_names_list_the_known_ones():
     with pytest.raises(CodecUnavailable, match="libx265, libsvtav1"):
         codecs.get("libx26")

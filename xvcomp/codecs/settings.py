@@ -86,8 +86,8 @@ def x265_options(params: StreamParams, height: int, width: int) -> dict[str, str
         inner["qp"] = str(params.quantizer)
     if params.threads:
         inner["pools"] = str(params.threads)
-        if params.threads == 1:
-            inner["frame-threads"] = "1"
+        # FFmpeg would pass the number on as it is, and x265 refuses more than 16.
+        inner["frame-threads"] = str(min(params.threads, 4))
     return _merge({"preset": preset, "x265-params": join(inner)}, params.options)
 
 
