@@ -16,6 +16,7 @@ __all__ = ["decode_codes", "encode_codes"]
 # First byte of coded integers. Numbers never change their meaning once released.
 _PREDICTED, _LZMA, _PALETTE, _RISING, _FALLING, _REPEATED = range(6)
 _MAX_AXES = 4
+_LARGE = 1 << 20
 # Bands and masks of 20 m or 60 m are often kept at 10 m.
 _FACTORS = (6, 4, 3, 2)
 
@@ -37,12 +38,16 @@ def encode_codes(codes: NDArray[Any]) -> bytes:
         head = join_varints([palette.size, int(palette[0])])
         parts = [head, encode_ints(steps), encode_codes(indices)]
         return bytes([_PALETTE]) + pack(parts)
-    predicted = [_predict(codes, axes) for axes in _best_axes(codes)]
-    best = min(predicted, key=len)
-    # LZ finds repeats that statistics do not; on noise it is slow and finds nothing.
-    if len(best) * 4 < codes.nbytes or codes.nbytes < 1 << 14:
-        best = min(best, _lzma(codes), key=len)
-    return best
+    axes = _best_axes(codes)
+    best = min((_predict(codes, each) for each in axes), key=len)
+    return min(best, _lzma(codes), key=len) if _repeats_itself(codes, axes[0]) else best
+
+
+def _repeats_itself(codes: NDArray[Any], axes: tuple[int, ...]) -> bool:
+    """Say whether LZ, which finds repeats but is slow, may do better than prediction."""
+    crop = _crop(codes)
+    found, predicted = len(_lzma(crop)), len(_predict(crop, axes))
+    return found < (1 if codes.nbytes > _LARGE else 1.5) * predicted
 
 
 def decode_codes(data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -135,11 +140,15 @@ def _unpalette(data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDA
 
 def _best_axes(codes: NDArray[Any]) -> list[tuple[int, ...]]:
     """Rank the sets of axes on a crop from the middle; return the best two."""
-    limits = (16, 16, 96, 96)[-codes.ndim :] if codes.ndim > 1 else (1 << 16,)
-    crop = codes[tuple(map(_middle, codes.shape, limits))]
+    crop = _crop(codes)
     subsets = axis_subsets(codes.shape)
     subsets.sort(key=lambda axes: len(_predict(crop, axes)))
     return subsets[: 1 if crop.size == codes.size else 2]
+
+
+def _crop(codes: NDArray[Any]) -> NDArray[Any]:
+    limits = (16, 16, 96, 96)[-codes.ndim :] if codes.ndim > 1 else (1 << 16,)
+    return codes[tuple(map(_middle, codes.shape, limits))]
 
 
 def _middle(size: int, keep: int) -> slice:
@@ -186,5 +195,5 @@ def _unlzma(data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArra
 def _filters(size: int) -> list[dict[str, int]]:
     # The default dictionary is 64 MiB, which takes longer to clear than arrays to code.
     dictionary = min(max(1 << 12, 1 << (size - 1).bit_length()), 1 << 24)
-    preset = 9 | lzma.PRESET_EXTREME
+    preset = 6 if size > _LARGE else 9 | lzma.PRESET_EXTREME
     return [{"id": lzma.FILTER_LZMA2, "preset": preset, "pb": 0, "dict_size": dictionary}]
