@@ -252,7 +252,11 @@ def assemble(
 
 def _variable(spec: VariableSpec, data: Any) -> xr.Variable:
     variable = xr.Variable(spec.dims, data, attrs=unpack_json(spec.attrs), fastpath=True)
-    variable.encoding = unpack_json(spec.encoding)
+    encoding = unpack_json(spec.encoding)
+    if spec.cf:
+        # A packed variable has these among its attributes; xarray refuses to see them twice.
+        encoding = {key: value for key, value in encoding.items() if key not in variable.attrs}
+    variable.encoding = encoding
     return variable
 
 

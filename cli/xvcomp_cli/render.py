@@ -120,14 +120,21 @@ def report_text(report: Report) -> str:
     parts = [table(header, [_group_row(group) for group in report.groups])]
     if not report.groups:
         parts = ["nothing was worth a video: all variables are kept losslessly beside it"]
-    if len(report.set_psnr_db) > 1:
-        sets = [
-            [name, _psnr(psnr), _number(report.set_peak.get(name, math.nan))]
-            for name, psnr in report.set_psnr_db.items()
-        ]
-        parts.append(table(("quality set", "PSNR dB", "peak"), sets))
+    if report.set_psnr_db:
+        parts.append(table(("quality set", "PSNR dB", "peak"), _set_rows(report)))
     parts.append(_totals(report))
     return "\n\n".join(parts + [f"note: {note}" for note in report.notes])
+
+
+def _set_rows(report: Report) -> list[list[str]]:
+    """Name each set by its variables: a target holds for the set, not for each group."""
+    rows = []
+    for name, psnr_db in report.set_psnr_db.items():
+        members = [g for g in report.groups if g.quality_set == name and not g.lossless]
+        variables = [variable for group in members for variable in group.variables]
+        peak = report.set_peak.get(name, math.nan)
+        rows.append([_short_list(variables), _psnr(psnr_db), _number(peak)])
+    return rows
 
 
 def _group_row(group: GroupReport) -> list[str]:
