@@ -1,6 +1,7 @@
 """Progress of long work, drawn on stderr when a person is watching."""
 
 import sys
+import threading
 from types import TracebackType
 from typing import Self
 
@@ -23,13 +24,23 @@ from xvcomp import results
 __all__ = ["ProgressBar"]
 
 
+class _Count(ProgressColumn):
+    """How much is done, where it is known how much there is."""
+
+    def render(self, task: Task) -> Text:
+        if task.total is None:
+            return Text()
+        return Text(f"{task.completed:,.0f}/{task.total:,.0f} {task.fields['unit']}")
+
+
 class _Rate(ProgressColumn):
     """How fast it goes, in the unit of the stage."""
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        unit = task.fields.get("unit", "frames")
-        return Text("" if speed is None else f"{speed:,.0f} {unit}/s", style="progress.data.speed")
+        if speed is None or task.total is None:
+            return Text()
+        return Text(f"{speed:,.0f} {task.fields['unit']}/s", style="progress.data.speed")
 
 
 class ProgressBar:
@@ -41,7 +52,7 @@ class ProgressBar:
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
-            TextColumn("{task.completed:,.0f}/{task.total:,.0f} {task.fields[unit]}"),
+            _Count(),
             _Rate(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
@@ -50,7 +61,9 @@ class ProgressBar:
             transient=True,
             disable=not shown,
         )
-        self._tasks: dict[str, TaskID] = {}
+        self._lock = threading.Lock()
+        self._stage = ""
+        self._task: TaskID | None = None
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -65,15 +78,12 @@ class ProgressBar:
         self._bar.stop()
 
     def update(self, progress: results.Progress) -> None:
-        """Show one step: each stage has its own line."""
-        if progress.stage not in self._tasks:
-            self._tasks[progress.stage] = self._bar.add_task(
-                progress.stage, total=progress.total, unit=progress.unit, detail=""
-            )
-        self._bar.update(
-            self._tasks[progress.stage],
-            completed=progress.done,
-            total=progress.total or progress.done,
-            unit=progress.unit,
-            detail=progress.detail,
-        )
+        """Show one step. May be called from any thread."""
+        with self._lock:
+            if progress.stage != self._stage or self._task is None:
+                if self._task is not None:
+                    self._bar.remove_task(self._task)
+                self._stage = progress.stage
+                self._task = self._bar.add_task(progress.stage, unit="", detail="", total=None)
+            self._bar.update(self._task, total=progress.total or None, completed=progress.done,
+                             unit=progress.unit, detail=progress.detail)  # fmt: skip
