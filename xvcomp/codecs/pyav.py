@@ -86,7 +86,11 @@ def _decoded(context: Any, packets: Sequence[bytes]) -> Iterator[Any]:
         if not data:
             # FFmpeg takes an empty packet for the end of the stream.
             raise CodecError(f"packet {index} is empty")
-        yield from context.decode(av.Packet(data))
+        # Filled, not wrapped: a wrapped buffer is freed by the decoder's own threads, which
+        # wait for the interpreter's lock while closing the decoder holds it (a deadlock).
+        packet = av.Packet(len(data))
+        packet.update(data)
+        yield from context.decode(packet)
     yield from context.decode(None)
 
 

@@ -132,6 +132,10 @@ class ContainerReader(ABC):
         """
 
     @abstractmethod
+    def packet_nbytes(self, frame: int, slot: int) -> int:
+        """Return the size of one timed payload."""
+
+    @abstractmethod
     def close(self) -> None:
         """Give the file back. Safe to call twice."""
 

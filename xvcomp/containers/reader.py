@@ -118,6 +118,10 @@ class Mp4Reader(ContainerReader):
             raise ContainerError(f"{self._source.name} has no packet at frame {frame}, slot {slot}")
         return self._source.read(place.offset, place.nbytes)
 
+    def packet_nbytes(self, frame: int, slot: int) -> int:
+        """Return the size of one timed payload."""
+        return self._packets[frame, slot].nbytes
+
     def close(self) -> None:
         """Give the file back. Safe to call twice."""
         self._source.close()
