@@ -70,12 +70,14 @@ _ENCODING_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--psnr", type=float, metavar="DB", help="At least this PSNR, in dB."),
     click.option("--bpppb", type=float, metavar="B", help="At most B bits per pixel per band."),
     click.option("--ratio", type=float, metavar="R", help="At least R times smaller."),
-    click.option("--ssim", type=float, metavar="S", help="At least this mean SSIM, below 1."),
+    click.option(
+        "--ssim", type=float, metavar="S", help="At least this mean SSIM (not supported yet)."
+    ),
     click.option(
         "--max-error",
         metavar="E[%]",
         callback=_error_bound,
-        help="No valid sample off by more than E (or E % of its variable's range).",
+        help="No sample off by more than E, or E % of the range (not supported yet).",
     ),
     click.option("--quality", type=float, metavar="Q", help="Nominal dB; no search, no promise."),
     click.option("--lossless", is_flag=True, help="Every sample equal."),
