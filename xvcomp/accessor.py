@@ -56,7 +56,9 @@ def _owner(kind: type, name: str) -> str | None:
         return None
     accessor = getattr(found, "_accessor", found)
     module = str(getattr(accessor, "__module__", "another package"))
-    return None if module.split(".")[0] == "xvcomp" else module.split(".")[0]
+    return (
+        None if module.split(".", maxsplit=1)[0] == "xvcomp" else module.split(".", maxsplit=1)[0]
+    )
 
 
 def _register(name: str) -> None:

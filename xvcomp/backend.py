@@ -69,4 +69,6 @@ class XvcompBackendEntrypoint(BackendEntrypoint):
 
 
 def _source(filename_or_obj: Any) -> Any:
-    return os.fspath(filename_or_obj) if isinstance(filename_or_obj, os.PathLike) else filename_or_obj
+    return (
+        os.fspath(filename_or_obj) if isinstance(filename_or_obj, os.PathLike) else filename_or_obj
+    )

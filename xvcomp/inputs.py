@@ -112,9 +112,7 @@ def _undo_repeat(values: NDArray[Any], repeat: tuple[int, int], name: str) -> ND
     return native
 
 
-def _repeat(
-    values: NDArray[Any], repeat: tuple[int, int], size: tuple[int, ...]
-) -> NDArray[Any]:
+def _repeat(values: NDArray[Any], repeat: tuple[int, int], size: tuple[int, ...]) -> NDArray[Any]:
     wide = values.repeat(repeat[0], axis=-2).repeat(repeat[1], axis=-1)
     return np.ascontiguousarray(wide[..., : size[0], : size[1]])
 

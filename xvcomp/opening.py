@@ -117,9 +117,7 @@ def open_cube(
         else:
             lazy = indexing.LazilyIndexedArray(_CubeArray(cube, spec, group))
             variables.append((spec, lazy))
-    dataset = assemble(
-        variables, cube.manifest.attrs, cube.manifest.encoding, decode_cf=decode_cf
-    )
+    dataset = assemble(variables, cube.manifest.attrs, cube.manifest.encoding, decode_cf=decode_cf)
     for spec in cube.manifest.variables:
         group = cube.group_of(spec.name)
         if group is not None and spec.name in dataset.variables:

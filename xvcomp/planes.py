@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .spec import Chroma, Layout, LayoutKind, Planes
 
-__all__ = ["Geometry", "chroma_of", "choose_columns", "geometry", "pack", "unpack"]
+__all__ = ["Geometry", "choose_columns", "chroma_of", "geometry", "pack", "unpack"]
 
 _STREAM_COMPONENTS: dict[LayoutKind, int] = {"yuv444": 3, "yuv420": 3, "gray": 1}
 _CHROMA: dict[LayoutKind, Chroma] = {
@@ -132,13 +132,13 @@ def unpack(
     """
     components, height, width = shape
     rows_needed, columns_needed = geo.frame
-    for planes in streams:
-        if planes[0].shape[1] < rows_needed or planes[0].shape[2] < columns_needed:
-            raise ValueError(f"frames of {planes[0].shape[1:]} cannot hold {geo.frame}")
+    for stream in streams:
+        if stream[0].shape[1] < rows_needed or stream[0].shape[2] < columns_needed:
+            raise ValueError(f"frames of {stream[0].shape[1:]} cannot hold {geo.frame}")
     if layout.kind == "tiled":
         return _cut(streams[0][0], layout, geo, shape)
-    planes = [plane for stream in streams for plane in _full_size(stream, layout)]
-    return np.stack([plane[:, :height, :width] for plane in planes[:components]], axis=1)
+    full = [plane for stream in streams for plane in _full_size(stream, layout)]
+    return np.stack([plane[:, :height, :width] for plane in full[:components]], axis=1)
 
 
 def _pad(codes: NDArray[np.uint16], size: tuple[int, int]) -> NDArray[np.uint16]:
@@ -180,7 +180,8 @@ def _halve(plane: NDArray[np.uint16]) -> NDArray[np.uint16]:
     """Average 2 x 2 pixels, rounding half up."""
     time, height, width = plane.shape
     blocks = plane.reshape(time, height // 2, 2, width // 2, 2).astype(np.uint32)
-    return ((blocks.sum(axis=(2, 4)) + 2) >> 2).astype(np.uint16)
+    means: NDArray[np.uint16] = ((blocks.sum(axis=(2, 4)) + 2) >> 2).astype(np.uint16)
+    return means
 
 
 def _full_size(stream: Planes, layout: Layout) -> list[NDArray[np.float64] | NDArray[np.uint16]]:
@@ -194,8 +195,12 @@ def _double(plane: NDArray[np.uint16]) -> NDArray[np.float64]:
     """Interpolate linearly to twice the size; weights of 1/4 and 3/4 keep floats exact."""
     wide = plane.astype(np.float64)
     for axis in (1, 2):
-        before = np.concatenate([wide.take([0], axis), wide.take(range(wide.shape[axis] - 1), axis)], axis)
-        after = np.concatenate([wide.take(range(1, wide.shape[axis]), axis), wide.take([-1], axis)], axis)
+        before = np.concatenate(
+            [wide.take([0], axis), wide.take(range(wide.shape[axis] - 1), axis)], axis
+        )
+        after = np.concatenate(
+            [wide.take(range(1, wide.shape[axis]), axis), wide.take([-1], axis)], axis
+        )
         pair = np.stack([0.25 * before + 0.75 * wide, 0.75 * wide + 0.25 * after], axis=axis + 1)
         shape = list(wide.shape)
         shape[axis] *= 2

@@ -6,7 +6,15 @@ from typing import Any, Literal
 
 from .spec import LayoutKind, Preset, Target
 
-__all__ = ["GroupReport", "OnProgress", "Options", "Override", "Progress", "Report", "VariableReport"]
+__all__ = [
+    "GroupReport",
+    "OnProgress",
+    "Options",
+    "Override",
+    "Progress",
+    "Report",
+    "VariableReport",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -253,4 +253,3 @@ def _budget(target: Target, samples: int, raw_nbytes: int) -> int:
         case Ratio(ratio=ratio):
             return int(raw_nbytes / ratio)
     raise PlanError(f"target {target!r} speaks of no size")
-

@@ -6,8 +6,6 @@ nested attributes keep their types. A file of a newer ``format_version`` is refu
 older ones open for ever.
 """
 
-import base64
-import json
 import math
 import zlib
 from collections.abc import Mapping
@@ -470,14 +468,13 @@ class Manifest:
     format_version: int = FORMAT_VERSION
 
     def to_json(self) -> str:
-        """Write the envelope: version and checksum in the clear, the body deflated."""
+        """Write the manifest inside its envelope, which holds the version and a checksum.
+
+        It is plain text, for a container compresses its whole header at once.
+        """
         body = msgspec.json.encode(self, enc_hook=_encode)
-        envelope = {
-            "format_version": self.format_version,
-            "crc32": zlib.crc32(body),
-            "deflate": base64.b64encode(zlib.compress(body, 9)).decode("ascii"),
-        }
-        return json.dumps(envelope, separators=(",", ":"))
+        version, crc32 = self.format_version, zlib.crc32(body)
+        return f'{{"format_version":{version},"crc32":{crc32},"manifest":{body.decode()}}}'
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -489,38 +486,31 @@ class Manifest:
             If the text is damaged, or of a newer version than this one.
         """
         try:
-            envelope = json.loads(text)
-            version = envelope["format_version"]
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            envelope = msgspec.json.decode(text, type=_Envelope)
+        except (ValueError, RecursionError) as error:
             raise ManifestError(f"the manifest is not readable: {error}") from None
-        if not isinstance(version, int) or version < 1:
-            raise ManifestError(f"the manifest's format_version is {version!r}, not a version")
+        version = envelope.format_version
+        if version < 1:
+            raise ManifestError(f"the manifest's format_version is {version}, not a version")
         if version > FORMAT_VERSION:
             raise ManifestError(
                 f"the file has format version {version}, this xvcomp reads up to "
                 f"{FORMAT_VERSION}: upgrade xvcomp to open it"
             )
+        if zlib.crc32(envelope.manifest) != envelope.crc32:
+            raise ManifestError("the manifest is damaged: its checksum does not match")
         try:
-            body = _inflate(base64.b64decode(envelope["deflate"], validate=True))
-            if zlib.crc32(body) != envelope["crc32"]:
-                raise ManifestError("the manifest is damaged: its checksum does not match")
-            return msgspec.json.decode(body, type=cls, dec_hook=_decode)
-        except ManifestError:
-            raise
-        except (ValueError, KeyError, TypeError, zlib.error, RecursionError) as error:
+            return msgspec.json.decode(envelope.manifest, type=cls, dec_hook=_decode)
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ManifestError(f"the manifest is damaged: {error}") from None
 
 
-_MAX_MANIFEST = 1 << 28
+class _Envelope(msgspec.Struct):
+    """What every version's manifest is wrapped in."""
 
-
-def _inflate(data: bytes) -> bytes:
-    """Decompress, but never to more than a manifest can sensibly be."""
-    inflater = zlib.decompressobj()
-    body = inflater.decompress(data, _MAX_MANIFEST)
-    if inflater.unconsumed_tail or not inflater.eof:
-        raise ManifestError("the manifest is cut short, or larger than 256 MiB")
-    return body
+    format_version: int
+    crc32: int = 0
+    manifest: msgspec.Raw = msgspec.Raw(b"null")
 
 
 def _encode(value: object) -> object:

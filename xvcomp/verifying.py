@@ -7,6 +7,7 @@ from operator import add
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from . import masks
@@ -55,7 +56,8 @@ class _Comparison:
 
 
 def _valid(values: NDArray[Any], fill_values: tuple[Any, ...]) -> NDArray[np.bool_]:
-    return masks.classify(values, masks.specials_of(values, fill_values)) == 0
+    classes = masks.classify(values, masks.specials_of(values, fill_values))
+    return np.equal(classes, 0)
 
 
 def _same_gaps(
@@ -134,12 +136,15 @@ def _identical(before: NDArray[Any], after: NDArray[Any]) -> bool:
     if before.shape != after.shape:
         return False
     if before.dtype.hasobject:
-        return all(
-            a is b or a == b or (a != a and b != b)
-            for a, b in zip(before.ravel(), after.ravel(), strict=True)
-        )
+        return all(map(_same_object, before.ravel(), after.ravel()))
     little = before.astype(before.dtype.newbyteorder("<"), copy=False)
-    return bool(little.tobytes() == after.astype(after.dtype.newbyteorder("<"), copy=False).tobytes())
+    other = after.astype(after.dtype.newbyteorder("<"), copy=False)
+    return bool(little.tobytes() == other.tobytes())
+
+
+def _same_object(before: Any, after: Any) -> bool:
+    """Compare elements of an object array; a missing value is one whatever its name."""
+    return before is after or before == after or bool(pd.isna(before) and pd.isna(after))
 
 
 def check_promises(report: Report, targets: Mapping[str, Target]) -> None:

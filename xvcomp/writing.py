@@ -1,8 +1,7 @@
 """Write cube files: encode to the targets, mux, decode what was written, then publish."""
 
-import time
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,7 @@ import numpy as np
 from . import sidecar
 from .containers.mp4 import Mp4Writer
 from .dataset import StoredVariable, pack_mapping
-from .metrics import ErrorStats
-from .pipeline import EncodedGroup, Prepared
+from .pipeline import EncodedGroup
 from .pipeline.windows import block_slices
 from .spec import BandGroup, Manifest, Plan, SidecarEntry, Target
 from .version import __version__
@@ -48,7 +46,11 @@ class Contents:
     ) -> "Contents":
         """Gather what a dataset holds besides coded samples; encodes the sidecar."""
         found = list(notes)
-        arrays = {v.spec.name: np.asarray(v.variable.values) for v in variables if v.spec.name in plan.sidecar}
+        arrays = {
+            v.spec.name: np.asarray(v.variable.values)
+            for v in variables
+            if v.spec.name in plan.sidecar
+        }
         blob, entries = sidecar.encode_blob(arrays)
         portable = {k: v for k, v in dataset.encoding.items() if k != "source"}
         return cls(
@@ -65,7 +67,7 @@ class Contents:
 
 
 def _raw_nbytes(stored: StoredVariable) -> int:
-    return int(stored.variable.size) * stored.variable.dtype.itemsize
+    return int(stored.variable.size) * int(stored.variable.dtype.itemsize)
 
 
 def write_file(

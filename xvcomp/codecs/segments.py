@@ -1,6 +1,7 @@
 """Take one encoder run apart: its stream header and its packets, GOP by GOP."""
 
 import io
+from typing import Any
 
 from ..errors import CodecError
 from ..spec import StreamInfo
@@ -26,7 +27,8 @@ def split(segment: bytes) -> tuple[StreamInfo, list[list[bytes]]]:
 
     gops: list[list[bytes]] = []
     try:
-        with av.open(io.BytesIO(segment)) as container:
+        container: Any = av.open(io.BytesIO(segment))
+        with container:
             stream = container.streams.video[0]
             context = stream.codec_context
             info = StreamInfo(

@@ -24,7 +24,6 @@ from ..spec import (
     Layout,
     MaskSpec,
     Planes,
-    Quantization,
     ResidualSpec,
 )
 from ..transforms import folding, klt, quantize

@@ -88,9 +88,7 @@ def fit(moments: Moments, weights: NDArray[np.float64]) -> tuple[Klt, NDArray[np
     return _klt(matrix, _SHIFT, moments.mean, weights), np.maximum(variances[order], 0.0)
 
 
-def identity(
-    moments: Moments, weights: NDArray[np.float64]
-) -> tuple[Klt, NDArray[np.float64]]:
+def identity(moments: Moments, weights: NDArray[np.float64]) -> tuple[Klt, NDArray[np.float64]]:
     """Make the transform that leaves bands as they are, apart from mean and weight."""
     variances = np.diag(moments.covariance) * weights**2
     matrix = np.eye(len(weights), dtype=np.int16)

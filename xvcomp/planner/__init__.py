@@ -1,0 +1,6 @@
+"""Decide how each variable of a cube is kept, and say why. Nothing is encoded here."""
+
+from .facts import VariableFacts, frame_axes
+from .plan import DEFAULT_TARGET, plan, without_video
+
+__all__ = ["DEFAULT_TARGET", "VariableFacts", "frame_axes", "plan", "without_video"]

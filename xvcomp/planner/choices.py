@@ -1,0 +1,107 @@
+"""The coder's settings of one group: codec, depth, GOP, blocks, transform and layout."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from ..errors import PlanError
+from ..results import Override
+from ..spec import Bpppb, LayoutKind, Psnr, Quality, Ratio, Target
+
+__all__ = ["bit_depth", "block", "codec", "gop", "layout", "transform"]
+
+_MAX_WINDOW_SAMPLES = 32_000_000
+_MAX_BLOCK = 2048
+_BLOCK = 1024
+_GOPS = {"fast": 48, "balanced": 96, "best": 256}
+_MAX_KLT_BANDS = 128
+
+
+def codec(own: Override, target: Target, codecs: Mapping[str, Sequence[int]]) -> tuple[str, str]:
+    """Choose the codec, and say why."""
+    if own.codec is not None:
+        if own.codec not in codecs:
+            raise PlanError(
+                f"codec {own.codec!r} cannot be used here; usable: {', '.join(sorted(codecs))} "
+                "(see `xvcomp codecs`)"
+            )
+        return own.codec, "asked for"
+    if not codecs:
+        raise PlanError("no video codec works on this machine: see `xvcomp codecs`")
+    low = _is_low_rate(target)
+    preferred = ["libsvtav1", "libx265"] if low else ["libx265", "libsvtav1"]
+    for name in [*preferred, "libx264", *sorted(codecs)]:
+        if name in codecs:
+            why = "AV1 is ahead at low rates" if low else "12 bits reach high quality"
+            return name, why if name == preferred[0] else "the best of those that work here"
+    raise PlanError("no video codec works on this machine: see `xvcomp codecs`")
+
+
+def _is_low_rate(target: Target) -> bool:
+    match target:
+        case Psnr(db=db) | Quality(db=db):
+            return db < 38
+        case Bpppb(bits=bits):
+            return bits <= 0.15
+        case Ratio(ratio=ratio):
+            return ratio >= 150
+        case _:
+            return False
+
+
+def bit_depth(own: Override, codec: str, codecs: Mapping[str, Sequence[int]]) -> tuple[int, str]:
+    """Choose the bits of a code, and say why."""
+    depths = codecs[codec]
+    if own.bit_depth is not None:
+        if own.bit_depth not in depths:
+            raise PlanError(
+                f"{codec} cannot code {own.bit_depth} bits here; it can code "
+                f"{', '.join(map(str, sorted(depths)))}"
+            )
+        return own.bit_depth, "asked for"
+    # Depths over 12 exist for lossless codecs; their frames only get larger.
+    best = max((depth for depth in depths if depth <= 12), default=max(depths))
+    return best, f"the deepest that {codec} codes"
+
+
+def block(height: int, width: int) -> tuple[int, int]:
+    """Choose the spatial blocks: whole frames, unless they are very large."""
+    if max(height, width) <= _MAX_BLOCK:
+        return height, width
+    return min(height, _BLOCK), min(width, _BLOCK)
+
+
+def gop(
+    own: Override, preset: str, time: int, bands: int, block: tuple[int, int], fold: int
+) -> tuple[int, str]:
+    """Choose the frames of a GOP, and say why."""
+    frames = -(-time // fold)
+    if own.gop is not None:
+        if own.gop < 1:
+            raise PlanError(f"a GOP has at least 1 frame, got {own.gop}")
+        return min(own.gop, frames), "asked for"
+    fits = max(1, _MAX_WINDOW_SAMPLES // (bands * fold * block[0] * block[1]))
+    longest = _GOPS[preset]
+    if fits < min(frames, longest):
+        return fits, "as many frames as fit into memory at a time"
+    if frames <= longest:
+        return frames, "the cube is short: one GOP"
+    # Equal GOPs: a short last one would pay for a keyframe of its own.
+    return -(-frames // -(-frames // longest)), f"preset {preset}: up to {longest} frames"
+
+
+def transform(own: Override, bands: int) -> tuple[Literal["klt", "none"], str]:
+    """Choose the transform over bands, and say why."""
+    if own.transform is not None:
+        return own.transform, "asked for"
+    if bands == 1:
+        return "none", "one band"
+    if bands > _MAX_KLT_BANDS:
+        return "none", f"{bands} bands: the matrix would cost too much"
+    return "klt", f"decorrelates {bands} bands"
+
+
+def layout(own: Override) -> tuple[LayoutKind, str]:
+    """Choose where components lie in frames, and say why."""
+    if own.layout is not None:
+        return own.layout, "asked for"
+    return "tiled", "one stream, one index, no chroma limits"

@@ -1,0 +1,172 @@
+"""From facts and options to a plan."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from ..errors import PlanError
+from ..results import Options
+from ..spec import GroupPlan, Lossless, Plan, Psnr, Target
+from . import choices
+from .clusters import check_same_grid, clusters, group_name, quality_set, why_group
+from .facts import VariableFacts, frame_axes, group_shape
+from .overrides import override, own_choice
+from .roles import role
+
+__all__ = ["DEFAULT_TARGET", "plan", "without_video"]
+
+DEFAULT_TARGET = Psnr(50.0)
+
+_LOSSLESS_WINDOW_SAMPLES = 4_000_000
+
+
+def plan(
+    facts: Sequence[VariableFacts], options: Options, codecs: Mapping[str, Sequence[int]]
+) -> Plan:
+    """Plan a cube.
+
+    Parameters
+    ----------
+    facts : sequence of VariableFacts
+    options : Options
+    codecs : Mapping[str, sequence of int]
+        Usable codecs and their bit depths in a single plane.
+
+    Raises
+    ------
+    PlanError
+        If an option names what is not there, or cannot be done.
+    """
+    _check_names(facts, options)
+    target = options.target or DEFAULT_TARGET
+    sidecar: dict[str, str] = {}
+    lossy: list[VariableFacts] = []
+    exact: list[tuple[VariableFacts, str]] = []
+    sizes = Counter[object]()
+    for each in facts:
+        sizes[each.dims, each.shape] += 0 if each.is_coord else each.nbytes
+    for each in facts:
+        kind, reason = role(each, options, target, sizes[each.dims, each.shape])
+        if kind == "sidecar":
+            sidecar[each.name] = reason
+        elif kind == "lossless":
+            exact.append((each, reason))
+        else:
+            lossy.append(each)
+    named = {name: key for key, names in (options.groups or {}).items() for name in names}
+    groups = [
+        *(
+            _lossy_group(members, options, target, codecs, named)
+            for members in clusters(lossy, options, named)
+        ),
+        *(_lossless_group(each, reason, options) for each, reason in exact),
+    ]
+    return Plan(groups=tuple(groups), sidecar=sidecar, target=target)
+
+
+def _check_names(facts: Sequence[VariableFacts], options: Options) -> None:
+    known = {each.name for each in facts}
+    grouped = [name for names in (options.groups or {}).values() for name in names]
+    asked = [*options.lossy, *options.lossless, *options.by_variable, *grouped]
+    for name in asked:
+        if name not in known:
+            data = ", ".join(sorted(each.name for each in facts if not each.is_coord))
+            raise PlanError(f"there is no variable {name!r}; the cube has {data or 'none'}")
+    twice = {name for name in grouped if grouped.count(name) > 1}
+    if twice:
+        raise PlanError(f"variables in more than one group: {', '.join(sorted(twice))}")
+    both = set(options.lossy) & set(options.lossless)
+    if both:
+        raise PlanError(f"both lossy and lossless: {', '.join(sorted(both))}")
+
+
+def _lossy_group(
+    members: list[VariableFacts],
+    options: Options,
+    target: Target,
+    codecs: Mapping[str, Sequence[int]],
+    named: Mapping[str, str],
+) -> GroupPlan:
+    first = members[0]
+    check_same_grid(members)
+    axes = frame_axes(first.dims, first.shape)
+    assert axes is not None  # _role has sent everything else elsewhere
+    own = override(members, options)
+    preset = own.preset or options.preset
+    goal = own.target or target
+    codec, why_codec = choices.codec(own, goal, codecs)
+    bit_depth, why_depth = choices.bit_depth(own, codec, codecs)
+    repeat = first.repeat
+    time, bands, height, width = group_shape(members, axes, repeat)
+    fold = own.fold or 1
+    if fold > time:
+        raise PlanError(f"cannot fold {fold} frames: {first.name!r} has {time}")
+    block = choices.block(height, width)
+    gop, why_gop = choices.gop(own, preset, time, bands, block, fold)
+    transform, why_transform = choices.transform(own, bands * fold)
+    layout, why_layout = choices.layout(own)
+    return GroupPlan(
+        name=named.get(first.name, group_name(members)),
+        variables=tuple(each.name for each in members),
+        target=goal,
+        frame_dim=axes[0],
+        y_dim=axes[1],
+        x_dim=axes[2],
+        transform=transform,
+        layout=layout,
+        codec=codec,
+        preset=preset,
+        bit_depth=bit_depth,
+        gop=gop,
+        fold=fold,
+        repeat=repeat,
+        block=block,
+        quality_set=quality_set(first, options),
+        reasons={
+            "group": why_group(members, repeat),
+            "codec": why_codec,
+            "bit_depth": why_depth,
+            "gop": why_gop,
+            "transform": why_transform,
+            "layout": why_layout,
+        },
+    )
+
+
+def _lossless_group(each: VariableFacts, reason: str, options: Options) -> GroupPlan:
+    axes = frame_axes(each.dims, each.shape)
+    assert axes is not None  # _role has sent everything else elsewhere
+    time, bands, height, width = group_shape([each], axes, (1, 1))
+    block = choices.block(height, width)
+    fits = max(1, _LOSSLESS_WINDOW_SAMPLES // (bands * block[0] * block[1]))
+    own = own_choice(each.name, options) or options.defaults
+    return GroupPlan(
+        name=each.name,
+        variables=(each.name,),
+        target=Lossless(),
+        frame_dim=axes[0],
+        y_dim=axes[1],
+        x_dim=axes[2],
+        transform="none",
+        layout="gray",
+        codec="none",
+        preset=options.preset,
+        bit_depth=8,
+        gop=min(own.gop or fits, time),
+        block=block,
+        quality_set=each.name,
+        reasons={"group": "on its own", "target": reason},
+    )
+
+
+def without_video(group: GroupPlan, reason: str) -> GroupPlan:
+    """Turn a lossy group into a lossless one of packets, for which a codec has no use."""
+    return replace(
+        group,
+        target=Lossless(),
+        codec="none",
+        transform="none",
+        gop=group.gop * group.fold,
+        fold=1,
+        reasons={**group.reasons, "target": reason},
+    )
