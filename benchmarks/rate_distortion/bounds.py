@@ -8,7 +8,7 @@ import sys
 from .coder import Setting
 from .cubes import Cube, load_cube
 from .peers import array_shapes, stores_integers
-from .points import Results, machine
+from .points import Results, run_record
 from .run import CODERS, data_folder, measure_missing, parser
 
 __all__ = ["BOUND_CUBES", "FRACTIONS", "bound_settings"]
@@ -57,7 +57,7 @@ def main() -> None:
     arguments = options.parse_args()
     folder = data_folder(arguments.data)
     results = Results.read(arguments.out)
-    results.runs.append({"command": " ".join(sys.argv[1:]), **machine()})
+    results.runs.append(run_record(sys.argv[1:]))
     for name in arguments.cubes:
         cube = load_cube(folder, name)
         for coder in arguments.coders:

@@ -128,9 +128,10 @@ class Cube:
     def _to_tbyx(self, variable: xr.DataArray) -> NDArray[np.generic]:
         y, x = variable.dims[-2:]
         bands = [dim for dim in variable.dims if dim not in (self.frame_dim, y, x)]
-        ordered = variable.transpose(self.frame_dim, *bands, y, x).values
+        ordered = np.asarray(variable.transpose(self.frame_dim, *bands, y, x).values)
         shape = (ordered.shape[0], -1, *ordered.shape[-2:])
-        return np.asarray(ordered).reshape(shape)
+        reshaped: NDArray[np.generic] = ordered.reshape(shape)
+        return reshaped
 
 
 def cast(values: NDArray[np.floating], dtype: np.dtype) -> NDArray[np.generic]:

@@ -79,13 +79,13 @@ class Jpeg2000(_PerFrame):
         """Return PSNR aims relative to the set's range."""
         low, high = cube.value_range
         shift = 20 * math.log10((high - low) / cube.peak)
-        return [{"level_db": round(db + shift, 1)} for db in _thin(cube, _PSNR_DB)]
+        return [{"level_db": round(db + shift)} for db in _thin(cube, _PSNR_DB)]
 
     def _compress(self, frame: NDArray[np.uint16], setting: Setting) -> bytes:
         return bytes(
             imagecodecs.jpeg2k_encode(
                 frame,
-                level=float(setting["level_db"]),
+                level=int(setting["level_db"]),
                 codecformat="J2K",
                 mct=False,
                 reversible=False,
@@ -264,7 +264,8 @@ class BitRoundZstd(Coder):
 
     def ladder(self, cube: Cube) -> list[Setting]:
         """Return numbers of mantissa bits."""
-        return [{"keepbits": bits} for bits in _thin(cube, (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14))]
+        bits = _thin(cube, (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14))
+        return [{"keepbits": n} for n in bits if n <= 9 or cube.samples <= BIG]
 
     def encode(self, cube: Cube, setting: Setting) -> Encoded:
         """Round and compress each band."""

@@ -4,7 +4,7 @@ import json
 import math
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .coder import Setting
 from .cubes import Cube
 
-__all__ = ["Errors", "Point", "Results", "machine", "measure_errors"]
+__all__ = ["Errors", "Point", "Results", "measure_errors", "run_record"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,9 +91,9 @@ class Results:
         return cls(points=points, runs=runs)
 
     def has(self, point: Point) -> bool:
-        """Whether the same point was measured with the same versions."""
+        """Whether the same point was measured, and did not fail, with the same versions."""
         known = self.points.get(point.key)
-        return known is not None and known.versions == point.versions
+        return known is not None and not known.failed and known.versions == point.versions
 
     def add(self, point: Point) -> None:
         """Add a point, in place of an older one."""
@@ -144,9 +144,14 @@ def _from_json(entry: dict[str, Any]) -> dict[str, Any]:
     return entry
 
 
-def machine() -> dict[str, Any]:
-    """Describe this machine and how busy it is."""
+def run_record(arguments: Sequence[str]) -> dict[str, Any]:
+    """Describe a run: its command without the data folder, this machine, and how busy it is."""
+    words = list(arguments)
+    if "--data" in words:
+        at = words.index("--data")
+        del words[at : at + 2]
     return {
+        "command": " ".join(words),
         "cores": len(os.sched_getaffinity(0)),
         "cpu": _cpu_name(),
         "python": platform.python_version(),

@@ -15,7 +15,7 @@ from .cubes import CUBES, Cube, load_cube
 from .isolate import CrashError, run_isolated
 from .ours import XVCOMP_PRESETS, Xvcomp
 from .peers import BitRoundZstd, BloscZstd, Jpeg2000, JpegXL, Pcodec, Sperr, Sz3, Zfp
-from .points import Point, Results, machine, measure_errors
+from .points import Point, Results, measure_errors, run_record
 from .seed import GrayX265, Seed
 
 __all__ = ["CODERS", "RD_CUBES", "measure", "measure_missing"]
@@ -123,7 +123,7 @@ def main() -> None:
     arguments = options.parse_args()
     folder = data_folder(arguments.data)
     results = Results.read(arguments.out)
-    results.runs.append({"command": " ".join(sys.argv[1:]), **machine()})
+    results.runs.append(run_record(sys.argv[1:]))
     for name in arguments.cubes:
         cube = load_cube(folder, name)
         for coder in (CODERS[key] for key in arguments.coders):
