@@ -9,7 +9,7 @@ import pytest
 # The benchmarks are not part of the installed package.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.rate_distortion.bdrate import bd_rate, pareto_front, rate_at
+from benchmarks.rate_distortion.bdrate import bd_rate, best_front, pareto_front, rate_at
 
 CURVE = [(0.1, 34.0), (0.2, 38.0), (0.5, 43.0), (1.0, 47.0)]
 
@@ -52,6 +52,18 @@ def test_front_keeps_what_nothing_beats():
 
 def test_front_leaves_out_lossless_points():
     assert pareto_front([*CURVE, (5.0, np.inf), (6.0, np.nan)]) == CURVE
+
+
+def test_best_front_of_close_curves_is_the_better_one_and_no_staircase():
+    worse = [(rate * 1.1, psnr_db + 0.05) for rate, psnr_db in CURVE]
+    assert set(worse) & set(pareto_front([*CURVE, *worse]))
+    assert best_front([CURVE, worse]) == [*CURVE, worse[-1]]
+
+
+def test_best_front_of_crossing_curves_takes_each_where_it_is_better():
+    flat = [(0.05, 34.0), (0.3, 38.0), (3.0, 43.0)]
+    front = best_front([CURVE, flat])
+    assert front == [(0.05, 34.0), *CURVE[1:]]
 
 
 def test_rate_at_a_measured_psnr_is_the_measured_rate():

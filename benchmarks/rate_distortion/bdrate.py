@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-__all__ = ["bd_rate", "pareto_front", "rate_at"]
+__all__ = ["bd_rate", "best_front", "pareto_front", "rate_at"]
 
 RdPoint = tuple[float, float]
 """``(bpppb, psnr_db)``."""
@@ -22,6 +22,26 @@ def pareto_front(points: Iterable[RdPoint]) -> list[RdPoint]:
         if not front or psnr_db > front[-1][1]:
             front.append((rate, psnr_db))
     return front
+
+
+def best_front(curves: Iterable[Sequence[RdPoint]]) -> list[RdPoint]:
+    """Return the best of several curves at every PSNR.
+
+    A point stays only if no other curve, interpolated, gets its PSNR for less. The mere Pareto
+    front of all points would be a staircase where two curves are close, worse than either.
+    """
+    fronts = [pareto_front(points) for points in curves]
+    kept = [
+        point
+        for front in fronts
+        for point in front
+        if not any(_beats(other, point) for other in fronts if other is not front)
+    ]
+    return pareto_front(kept)
+
+
+def _beats(front: Sequence[RdPoint], point: RdPoint) -> bool:
+    return len(front) > 1 and rate_at(front, point[1]) < point[0]
 
 
 def bd_rate(reference: Sequence[RdPoint], test: Sequence[RdPoint]) -> float:

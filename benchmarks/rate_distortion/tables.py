@@ -1,11 +1,12 @@
 """Markdown tables from measured points."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import numpy as np
 
-from .bdrate import bd_rate, pareto_front, rate_at
+from .bdrate import bd_rate, best_front, rate_at
 from .points import Point, Results
 
 __all__ = [
@@ -29,8 +30,12 @@ RdPoint = tuple[float, float]
 
 
 def curve(results: Results, cube: str, coders: Iterable[str]) -> list[RdPoint]:
-    """Return the Pareto front of some coders together on a cube."""
-    return pareto_front((p.bpppb, p.psnr_db) for p in results.of(cube, coders))
+    """Return the best front of some coders together, and of their variants, on a cube."""
+    variants: dict[tuple[str, str], list[RdPoint]] = defaultdict(list)
+    for point in results.of(cube, coders):
+        variant = (point.coder, str(point.setting.get("shape")))
+        variants[variant].append((point.bpppb, point.psnr_db))
+    return best_front(variants.values())
 
 
 def bd_rate_table(results: Results, coders: Sequence[str]) -> str:
