@@ -7,6 +7,7 @@ components' own places, so neither needs to be remembered.
 
 from dataclasses import dataclass
 from math import ceil, gcd
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,7 +113,7 @@ def pack(codes: NDArray[np.uint16], layout: Layout, geo: Geometry) -> list[Plane
 
 def unpack(
     streams: list[Planes], layout: Layout, geo: Geometry, shape: tuple[int, int, int]
-) -> NDArray[np.float64] | NDArray[np.uint16]:
+) -> NDArray[Any]:
     """Read components back from frames.
 
     Parameters

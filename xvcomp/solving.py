@@ -116,7 +116,7 @@ class _Teller:
 
 
 def _frames(window: Window) -> int:
-    return window.time.stop - window.time.start
+    return int(window.time.stop - window.time.start)
 
 
 def solve(
@@ -249,7 +249,7 @@ def _solve_size(
 def _budget(target: Target, samples: int, raw_nbytes: int) -> int:
     match target:
         case Bpppb(bits=bits):
-            return int(bits * samples / 8)
+            return max(1, int(bits * samples / 8))
         case Ratio(ratio=ratio):
-            return int(raw_nbytes / ratio)
+            return max(1, int(raw_nbytes / ratio))
     raise PlanError(f"target {target!r} speaks of no size")

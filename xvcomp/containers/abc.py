@@ -118,6 +118,10 @@ class ContainerReader(ABC):
         """Read the packets of GOPs ``first`` to ``last - 1``, in as few reads as possible."""
 
     @abstractmethod
+    def read_ranges(self, ranges: Sequence[ByteRange]) -> list[bytes]:
+        """Read packets that may lie anywhere, in as few reads as possible."""
+
+    @abstractmethod
     def packet_keys(self) -> Sequence[tuple[int, int]]:
         """The (frame, slot) of every timed payload, sorted."""
 
@@ -129,6 +133,16 @@ class ContainerReader(ABC):
         ------
         ContainerError
             If there is none at that position, or the file ends before it.
+        """
+
+    @abstractmethod
+    def packet_place(self, frame: int, slot: int) -> ByteRange:
+        """Return where a timed payload lies.
+
+        Raises
+        ------
+        ContainerError
+            If there is none at that position.
         """
 
     @abstractmethod

@@ -70,7 +70,8 @@ class Mp4Reader(ContainerReader):
         self._source = open_source(source, storage_options)
         self.nbytes = self._source.nbytes
         try:
-            self._load(_read_movie(self._source))
+            self._head = _read_head(self._source)
+            self._load(_read_movie(self._source, self._head))
         except BaseException as error:
             if self._source is not source:
                 self._source.close()
@@ -104,8 +105,24 @@ class Mp4Reader(ContainerReader):
                 f"track {track} has {len(self._gops[track])} GOPs, not {first} to {last - 1}"
             )
         gops = self._gops[track][first:last]
-        packets = iter(read_coalesced(self._source, [r for gop in gops for r in gop.packets]))
+        packets = iter(self.read_ranges([r for gop in gops for r in gop.packets]))
         return [[next(packets) for _ in gop.packets] for gop in gops]
+
+    def read_ranges(self, ranges: Sequence[ByteRange]) -> list[bytes]:
+        """Read packets that may lie anywhere, in as few reads as possible."""
+        order = sorted(range(len(ranges)), key=lambda i: ranges[i].offset)
+        found = [b""] * len(ranges)
+        far = []
+        for i in order:
+            place = ranges[i]
+            # What came along when the file was opened costs no second request.
+            if place.offset + place.nbytes <= len(self._head):
+                found[i] = self._head[place.offset : place.offset + place.nbytes]
+            else:
+                far.append(i)
+        for i, data in zip(far, read_coalesced(self._source, [ranges[i] for i in far]), strict=True):
+            found[i] = data
+        return found
 
     def packet_keys(self) -> Sequence[tuple[int, int]]:
         """The (frame, slot) of every timed payload, sorted."""
@@ -113,10 +130,14 @@ class Mp4Reader(ContainerReader):
 
     def read_packet(self, frame: int, slot: int) -> bytes:
         """Read one timed payload."""
+        return self.read_ranges([self.packet_place(frame, slot)])[0]
+
+    def packet_place(self, frame: int, slot: int) -> ByteRange:
+        """Return where a timed payload lies."""
         place = self._packets.get((frame, slot))
         if place is None:
             raise ContainerError(f"{self._source.name} has no packet at frame {frame}, slot {slot}")
-        return self._source.read(place.offset, place.nbytes)
+        return place
 
     def packet_nbytes(self, frame: int, slot: int) -> int:
         """Return the size of one timed payload."""
@@ -150,8 +171,12 @@ def is_xvcomp(source: Source, storage_options: Mapping[str, Any] | None = None) 
     return BRAND in brands or MANIFEST_KEY.encode() in head
 
 
-def _read_movie(source: RangeSource) -> Movie:
-    movie = unpack_movie(memoryview(_read_moov(source)), source.nbytes)
+def _read_head(source: RangeSource) -> bytes:
+    return source.read(0, min(_HEAD_NBYTES, source.nbytes))
+
+
+def _read_movie(source: RangeSource, head: bytes) -> Movie:
+    movie = unpack_movie(memoryview(_read_moov(source, head)), source.nbytes)
     if movie is None:
         raise ContainerError(
             f"{source.name} is not an xvcomp file: it is an MP4 without an "
@@ -161,9 +186,8 @@ def _read_movie(source: RangeSource) -> Movie:
     return movie
 
 
-def _read_moov(source: RangeSource) -> bytes:
+def _read_moov(source: RangeSource, head: bytes) -> bytes:
     """Find the header; in files of our own making it starts in the first block."""
-    head = source.read(0, min(_HEAD_NBYTES, source.nbytes))
     if head[4:8] != b"ftyp":
         what = "it is empty" if not head else "it is no MP4"
         raise ContainerError(f"{source.name} is not an xvcomp file: {what}")

@@ -1,0 +1,98 @@
+"""Decoded parts of cubes, kept within a budget of bytes that all open files share."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from numpy.typing import NDArray
+
+__all__ = ["DEFAULT_BYTES", "PartCache", "shared_cache"]
+
+Part = Sequence[NDArray[Any]]
+
+DEFAULT_BYTES = 1 << 28
+
+
+class PartCache:
+    """The parts that were used last; safe to share between threads.
+
+    Parameters
+    ----------
+    budget : int
+        Bytes to keep. A part that is larger than that is not kept.
+    """
+
+    def __init__(self, budget: int) -> None:
+        self.budget = budget
+        self._used = 0
+        self._parts: OrderedDict[Any, Part] = OrderedDict()
+        self._pending: dict[Any, Future[Part]] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that are kept now."""
+        return self._used
+
+    def get(self, key: tuple[Any, ...], make: Callable[[], Part]) -> Part:
+        """Return a part; make it if it is not there.
+
+        Threads that ask for a part while another makes it wait for that one.
+        """
+        with self._lock:
+            if key in self._parts:
+                self._parts.move_to_end(key)
+                return self._parts[key]
+            future = self._pending.get(key)
+            is_mine = future is None
+            if future is None:
+                future = self._pending[key] = Future()
+        return self._make(key, make, future) if is_mine else future.result()
+
+    def __contains__(self, key: object) -> bool:
+        with self._lock:
+            return key in self._parts
+
+    def _make(self, key: Any, make: Callable[[], Part], future: Future[Part]) -> Part:
+        try:
+            part = make()
+        except BaseException as error:
+            with self._lock:
+                del self._pending[key]
+            future.set_exception(error)
+            raise
+        with self._lock:
+            self._keep(key, part)
+            del self._pending[key]
+        future.set_result(part)
+        return part
+
+    def _keep(self, key: Any, part: Part) -> None:
+        size = _nbytes(part)
+        if size > self.budget:
+            return
+        self._parts[key] = part
+        self._used += size
+        while self._used > self.budget:
+            _, old = self._parts.popitem(last=False)
+            self._used -= _nbytes(old)
+
+    def forget(self, owner: Any) -> None:
+        """Drop the parts whose key begins with ``owner``."""
+        with self._lock:
+            for key in [key for key in self._parts if key[0] == owner]:
+                self._used -= _nbytes(self._parts.pop(key))
+
+
+def _nbytes(part: Part) -> int:
+    return sum(values.nbytes for values in part)
+
+
+_SHARED = PartCache(DEFAULT_BYTES)
+
+
+def shared_cache() -> PartCache:
+    """Return the cache of this process: a hundred open cubes keep no more than one."""
+    return _SHARED
