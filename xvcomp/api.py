@@ -14,7 +14,7 @@ from .codecs.capabilities import all_capabilities
 from .dataset import StoredVariable, as_dataset, describe
 from .errors import PlanError
 from .inputs import NotRepeated, group_input
-from .opening import open_cube
+from .opening import open_cube, open_source
 from .pipeline import EncodedGroup, prepare
 from .planner import plan as make_plan
 from .planner import without_video
@@ -377,6 +377,8 @@ def open(
     *,
     decode_cf: bool | Mapping[str, Any] = True,
     drop_variables: Iterable[str] = (),
+    cache_bytes: int | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """Open a cube file as a lazy Dataset.
 
@@ -387,6 +389,10 @@ def open(
         ``False`` gives what was stored: packed integers with their attributes. A
         mapping holds arguments for `xarray.decode_cf`.
     drop_variables : iterable of str
+    cache_bytes : int, optional
+        Decoded bytes to keep of this file alone; by default all files share 256 MiB.
+    storage_options : Mapping, optional
+        Handed to fsspec, for URLs.
 
     Returns
     -------
@@ -398,7 +404,13 @@ def open(
     ContainerError
         If it is not an xvcomp file, or damaged; also later, when values are read.
     """
-    return open_cube(CubeFile(source), decode_cf=decode_cf, drop_variables=drop_variables)
+    return open_source(
+        os.fspath(source) if isinstance(source, os.PathLike) else source,
+        decode_cf=decode_cf,
+        drop_variables=drop_variables,
+        cache_bytes=cache_bytes,
+        storage_options=storage_options,
+    )
 
 
 def info(source: Any) -> Info:

@@ -1,15 +1,14 @@
 """The xarray engine ``xvcomp``: cube files open like any other source."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import xarray as xr
 from xarray.backends import BackendEntrypoint
 
 from .containers.mp4 import is_xvcomp
-from .opening import open_cube
-from .reading import CubeFile
+from .opening import open_source
 
 __all__ = ["XvcompBackendEntrypoint"]
 
@@ -29,9 +28,10 @@ class XvcompBackendEntrypoint(BackendEntrypoint):
         "use_cftime",
         "decode_timedelta",
         "cache_bytes",
+        "storage_options",
     )
 
-    def open_dataset(  # type: ignore[override]
+    def open_dataset(
         self,
         filename_or_obj: Any,
         *,
@@ -43,10 +43,18 @@ class XvcompBackendEntrypoint(BackendEntrypoint):
         use_cftime: bool | None = None,
         decode_timedelta: Any = None,
         cache_bytes: int | None = None,
+        storage_options: Mapping[str, Any] | None = None,
     ) -> xr.Dataset:
-        """Open a cube file lazily; the arguments are those of `xarray.open_dataset`."""
+        """Open a cube file lazily; the arguments are those of `xarray.open_dataset`.
+
+        Parameters
+        ----------
+        cache_bytes : int, optional
+            Decoded bytes to keep of this file alone; by default all files share 256 MiB.
+        storage_options : Mapping, optional
+            Handed to fsspec, for URLs.
+        """
         dropped = [drop_variables] if isinstance(drop_variables, str) else drop_variables
-        limits = {} if cache_bytes is None else {"cache_bytes": cache_bytes}
         arguments = {
             "mask_and_scale": mask_and_scale,
             "decode_times": decode_times,
@@ -57,10 +65,12 @@ class XvcompBackendEntrypoint(BackendEntrypoint):
         if use_cftime is not None:
             arguments["use_cftime"] = use_cftime
         given = {key: value for key, value in arguments.items() if value is not None}
-        return open_cube(
-            CubeFile(_source(filename_or_obj), **limits),
+        return open_source(
+            _source(filename_or_obj),
             drop_variables=dropped or (),
             decode_cf=given,
+            cache_bytes=cache_bytes,
+            storage_options=storage_options,
         )
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:

@@ -118,26 +118,20 @@ def _repeat(values: NDArray[Any], repeat: tuple[int, int], size: tuple[int, ...]
 
 
 def to_dims(
-    values: NDArray[Any], spec: VariableSpec, group: Any, size: tuple[int, int]
+    values: NDArray[Any], spec: VariableSpec, group: Any, sizes: Mapping[str, int]
 ) -> NDArray[Any]:
     """Give decoded samples the dims of their variable.
 
     Parameters
     ----------
     values : ndarray, shape (time, band, y, x)
-        On the coded grid, in the coded dtype.
+        On the variable's own grid, in the coded dtype.
     spec : VariableSpec
     group : BandGroup
-    size : (int, int)
-        Rows and columns to give back, on the variable's own grid.
+    sizes : Mapping[str, int]
+        Of the dims, as selected.
     """
-    sizes = dict(zip(spec.dims, spec.shape, strict=True))
-    extra = extra_dims(spec.dims, group)
-    wide = _repeat(values, group.repeat, size) if group.repeat != (1, 1) else values
     order = _order(spec.dims, group)
-    shape = [sizes[d] for d in extra]
-    if group.frame_dim is not None:
-        shape.insert(0, values.shape[0])
-    shaped = wide.reshape(*shape, *size)
+    shaped = values.reshape([sizes[dim] for dim in order])
     axes = [order.index(dim) for dim in spec.dims]
     return np.ascontiguousarray(shaped.transpose(axes)).view(np.dtype(spec.dtype).newbyteorder("="))

@@ -6,21 +6,26 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from xarray.backends import BackendArray
+from xarray.backends import BackendArray, CachingFileManager
+from xarray.backends.file_manager import DummyFileManager, FileManager
 from xarray.core import indexing
 
 from .dataset import assemble
+from .errors import ContainerError
 from .reading import CubeFile
 from .spec import BandGroup, VariableSpec
 
-__all__ = ["open_cube", "preferred_chunks"]
+__all__ = ["open_cube", "open_source", "preferred_chunks"]
 
 
 class _CubeArray(BackendArray):
-    """One coded variable, indexed lazily."""
+    """One coded variable, indexed lazily.
 
-    def __init__(self, cube: CubeFile, spec: VariableSpec, group: BandGroup) -> None:
-        self._cube, self._spec, self._group = cube, spec, group
+    Pickles without the file: where it arrives, all arrays of a cube share one open file.
+    """
+
+    def __init__(self, manager: FileManager[CubeFile], identity: int, spec: VariableSpec) -> None:
+        self._manager, self._identity, self._spec = manager, identity, spec
         self.shape = spec.shape
         self.dtype = np.dtype(spec.dtype).newbyteorder("=")
 
@@ -30,58 +35,35 @@ class _CubeArray(BackendArray):
         )
 
     def _read(self, key: tuple[Any, ...]) -> NDArray[Any]:
-        """Decode the smallest box that holds the selection, then select from it."""
-        dims = self._spec.dims
-        box, rest = [], []
-        for wanted, length in zip(key, self.shape, strict=True):
-            span, inner = _span(wanted, length)
-            box.append(span)
-            rest.append(inner)
-        axes = {dim: box[dims.index(dim)] for dim in dims}
-        empty = any(span.stop <= span.start for span in box)
-        if empty:
-            values = np.empty([span.stop - span.start for span in box], dtype=self.dtype)
-        else:
-            values = self._decode(axes)
-        return _outer(values, rest)
-
-    def _decode(self, axes: Mapping[str, slice]) -> NDArray[Any]:
-        group, dims = self._group, self._spec.dims
-        time = axes[group.frame_dim] if group.frame_dim is not None else slice(0, 1)
-        values = self._cube.read(
-            self._spec.name, time, axes[str(group.y_dim)], axes[str(group.x_dim)]
-        )
-        read = {group.frame_dim, group.y_dim, group.x_dim}
-        extra = tuple(slice(None) if dim in read else axes[dim] for dim in dims)
-        return values[extra]
+        spec = self._spec
+        with self._manager.acquire_context() as cube:
+            if cube.identity != self._identity:
+                raise ContainerError("the file was replaced since it was opened: open it again")
+            values = cube.read(spec.name, dict(zip(spec.dims, key, strict=True)))
+        # Numbers, unlike arrays of one, take their dim away.
+        return values[tuple(0 if np.ndim(_plain(k)) == 0 else slice(None) for k in key)]
 
 
-def _span(wanted: Any, length: int) -> tuple[slice, Any]:
-    """Return the contiguous span that holds a selection, and the selection within it."""
-    if isinstance(wanted, slice):
-        chosen = range(*wanted.indices(length))
-        if not chosen:
-            return slice(0, 0), slice(0, 0)
-        low, high = min(chosen[0], chosen[-1]), max(chosen[0], chosen[-1])
-        start = chosen[0] - low
-        stop = chosen[-1] - low + (1 if chosen.step > 0 else -1)
-        return slice(low, high + 1), slice(start, None if stop < 0 else stop, chosen.step)
-    if np.ndim(wanted) == 0:
-        number = int(wanted) + (length if wanted < 0 else 0)
-        return slice(number, number + 1), 0
-    numbers = np.where(np.asarray(wanted) < 0, np.asarray(wanted) + length, wanted)
-    if numbers.size == 0:
-        return slice(0, 0), numbers.astype(np.int64)
-    low = int(numbers.min())
-    return slice(low, int(numbers.max()) + 1), numbers - low
+def _plain(key: Any) -> Any:
+    return [] if isinstance(key, slice) else key
 
 
-def _outer(values: NDArray[Any], key: Iterable[Any]) -> NDArray[Any]:
-    """Apply one selection per axis, independently."""
-    keys = list(key)
-    for axis in reversed(range(len(keys))):
-        values = values[(slice(None),) * axis + (keys[axis],)]
-    return values
+class _Opener:
+    """Open a cube file; equal for equal arguments, so that copies share what they open."""
+
+    def __init__(self, source: Any, cache_bytes: int | None, storage_options: Any) -> None:
+        self._arguments = (source, cache_bytes, storage_options)
+
+    def __call__(self) -> CubeFile:
+        source, cache_bytes, storage_options = self._arguments
+        return CubeFile(source, cache_bytes=cache_bytes, storage_options=storage_options)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Opener) and self._arguments == other._arguments
+
+    def __hash__(self) -> int:
+        # Options of a storage may hold dicts, which have no hash.
+        return hash(self._arguments[:2])
 
 
 def preferred_chunks(spec: VariableSpec, group: BandGroup) -> dict[str, int]:
@@ -98,16 +80,47 @@ def preferred_chunks(spec: VariableSpec, group: BandGroup) -> dict[str, int]:
     return chunks
 
 
+def open_source(
+    source: Any,
+    *,
+    drop_variables: Iterable[str] = (),
+    decode_cf: bool | Mapping[str, Any] = True,
+    cache_bytes: int | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
+    """Open a cube file as a lazy Dataset; the parameters are those of `CubeFile`.
+
+    xarray keeps the file open while there is room among its open files, and opens it
+    again when it is needed: a thousand cubes do not exhaust the system's file handles.
+    """
+    manager = CachingFileManager(_Opener(source, cache_bytes, storage_options))
+    try:
+        cube = manager.acquire()
+        return _lazy_dataset(manager, cube, drop_variables, decode_cf)
+    except BaseException:
+        manager.close()
+        raise
+
+
 def open_cube(
     cube: CubeFile,
     *,
     drop_variables: Iterable[str] = (),
     decode_cf: bool | Mapping[str, Any] = True,
 ) -> xr.Dataset:
-    """Make a lazy Dataset of an open file."""
+    """Make a lazy Dataset of an open file, which stays the caller's to close."""
+    return _lazy_dataset(DummyFileManager(cube), cube, drop_variables, decode_cf)
+
+
+def _lazy_dataset(
+    manager: FileManager[CubeFile],
+    cube: CubeFile,
+    drop_variables: Iterable[str],
+    decode_cf: bool | Mapping[str, Any],
+) -> xr.Dataset:
     dropped = set(drop_variables)
     kept = cube.sidecar()
-    variables = []
+    variables: list[tuple[VariableSpec, Any]] = []
     for spec in cube.manifest.variables:
         if spec.name in dropped:
             continue
@@ -115,12 +128,12 @@ def open_cube(
         if group is None:
             variables.append((spec, kept[spec.name]))
         else:
-            lazy = indexing.LazilyIndexedArray(_CubeArray(cube, spec, group))
+            lazy = indexing.LazilyIndexedArray(_CubeArray(manager, cube.identity, spec))
             variables.append((spec, lazy))
     dataset = assemble(variables, cube.manifest.attrs, cube.manifest.encoding, decode_cf=decode_cf)
     for spec in cube.manifest.variables:
         group = cube.group_of(spec.name)
         if group is not None and spec.name in dataset.variables:
             dataset[spec.name].encoding["preferred_chunks"] = preferred_chunks(spec, group)
-    dataset.set_close(cube.close)
+    dataset.set_close(manager.close)
     return dataset

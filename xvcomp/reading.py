@@ -1,30 +1,30 @@
 """Read cube files: any part of any variable, decoding no more GOPs than it needs."""
 
+import itertools
 import threading
 import zlib
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import sidecar
-from .codecs import registry
 from .containers.abc import ContainerReader
 from .containers.mp4 import Mp4Reader
 from .dataset import coded_dtype
 from .errors import ContainerError
 from .inputs import extra_dims, to_dims
-from .pipeline import DecodePart, VariableForm, decode_part
+from .part_cache import PartCache, shared_cache
+from .parts import GroupParts, Part, batches
+from .pipeline import VariableForm
 from .pipeline.parallel import cpu_count, map_ordered
-from .pipeline.windows import block_slices
-from .planes import chroma_of
-from .spec import BandGroup, Manifest, Planes, VariableSpec
+from .selection import Wanted, flat_bands, paste
+from .spec import BandGroup, Manifest, VariableSpec
 
 __all__ = ["CubeFile"]
 
-_CACHE_BYTES = 1 << 28
+_SERIAL = itertools.count()
 
 
 class CubeFile:
@@ -34,10 +34,13 @@ class CubeFile:
 
     Parameters
     ----------
-    source : str, path or binary file
+    source : str, path, bytes, binary file or RangeSource
         Anything that `containers.mp4.Mp4Reader` opens.
-    cache_bytes : int
-        Decoded GOPs to keep for the next read.
+    cache_bytes : int or None
+        Decoded bytes to keep for the next read, of this file alone. ``None``: the cache
+        of the process, 256 MiB that all open files share.
+    storage_options : Mapping or None
+        Handed to fsspec; for URLs only.
 
     Raises
     ------
@@ -45,20 +48,31 @@ class CubeFile:
         If it is not an xvcomp file, or damaged.
     """
 
-    def __init__(self, source: Any, *, cache_bytes: int = _CACHE_BYTES) -> None:
-        self._source = source
-        self._cache_bytes = cache_bytes
-        self.reader: ContainerReader = Mp4Reader(source)
+    def __init__(
+        self,
+        source: Any,
+        *,
+        cache_bytes: int | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._arguments = (source, cache_bytes, storage_options)
+        self.reader: ContainerReader = Mp4Reader(source, storage_options)
         self.manifest = Manifest.from_json(self.reader.manifest)
+        self.identity = zlib.crc32(self.reader.manifest.encode())
         self._specs = {spec.name: spec for spec in self.manifest.variables}
         self._groups = {name: group for group in self.manifest.groups for name in group.variables}
-        self._cache = _Cache(cache_bytes)
+        self._cache = shared_cache() if cache_bytes is None else PartCache(cache_bytes)
+        self._serial = next(_SERIAL)
         self._lock = threading.Lock()
         self._sidecar: dict[str, NDArray[Any]] | None = None
         self._check()
+        self._parts = {
+            group.name: GroupParts(self.reader, group, tuple(self.forms(group)))
+            for group in self.manifest.groups
+        }
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_reopen, (self._source, self._cache_bytes))
+        return (_reopen, self._arguments)
 
     def _check(self) -> None:
         """Refuse a manifest that does not fit the file around it."""
@@ -77,13 +91,9 @@ class CubeFile:
     def forms(self, group: BandGroup) -> list[VariableForm]:
         """Return the band count and dtype of each variable of a group."""
         return [
-            VariableForm(self._bands(self._specs[name], group), coded_dtype(self._specs[name]))
+            VariableForm(_band_count(self._specs[name], group), coded_dtype(self._specs[name]))
             for name in group.variables
         ]
-
-    def _bands(self, spec: VariableSpec, group: BandGroup) -> int:
-        sizes = dict(zip(spec.dims, spec.shape, strict=True))
-        return int(np.prod([sizes[d] for d in extra_dims(spec.dims, group)], dtype=np.int64))
 
     def sidecar(self) -> dict[str, NDArray[Any]]:
         """Return the losslessly kept variables; read once."""
@@ -107,15 +117,20 @@ class CubeFile:
         except ValueError as error:
             raise ContainerError(f"the sidecar is damaged: {error}") from error
 
-    def read(self, name: str, time: slice, y: slice, x: slice) -> NDArray[Any]:
-        """Read a box of a coded variable, with the variable's own dims.
+    def read(self, name: str, selection: Mapping[str, Any]) -> NDArray[Any]:
+        """Read a selection of a coded variable.
 
         Parameters
         ----------
         name : str
-        time, y, x : slice
-            In the variable's own frames, rows and columns; without steps. Extra dims
-            come whole.
+        selection : Mapping[str, slice or array of int]
+            Per dim of the variable; dims are selected independently (outer indexing).
+            What is missing comes whole.
+
+        Returns
+        -------
+        ndarray
+            With all dims of the variable, in its order.
 
         Raises
         ------
@@ -123,156 +138,95 @@ class CubeFile:
             If a part that is needed is damaged.
         """
         group, spec = self._groups[name], self._specs[name]
-        number = group.variables.index(name)
-        rows, columns = group.repeat
-        coded_y = slice(y.start // rows, -(-y.stop // rows))
-        coded_x = slice(x.start // columns, -(-x.stop // columns))
-        values = self._assemble(group, number, time, coded_y, coded_x)
-        top, left = y.start - coded_y.start * rows, x.start - coded_x.start * columns
-        size = (top + y.stop - y.start, left + x.stop - x.start)
-        whole = to_dims(values, spec, group, size)
-        keep: list[slice] = [slice(None)] * whole.ndim
-        keep[spec.dims.index(str(group.y_dim))] = slice(top, None)
-        keep[spec.dims.index(str(group.x_dim))] = slice(left, None)
-        return whole[tuple(keep)]
+        sizes = dict(zip(spec.dims, spec.shape, strict=True))
+        wanted = {d: Wanted.of(selection.get(d, slice(None)), n) for d, n in sizes.items()}
+        extra = extra_dims(spec.dims, group)
+        axes = (
+            wanted.get(str(group.frame_dim), Wanted.of(0, 1)),
+            flat_bands([wanted[d] for d in extra], [sizes[d] for d in extra]),
+            wanted[str(group.y_dim)].coarser(group.repeat[0]),
+            wanted[str(group.x_dim)].coarser(group.repeat[1]),
+        )
+        values = self._gather(group, group.variables.index(name), axes)
+        return to_dims(values, spec, group, {dim: len(each) for dim, each in wanted.items()})
 
-    def _assemble(
-        self, group: BandGroup, number: int, time: slice, y: slice, x: slice
+    def _gather(
+        self, group: BandGroup, number: int, axes: tuple[Wanted, Wanted, Wanted, Wanted]
     ) -> NDArray[Any]:
-        """Paste the decoded parts that a box touches."""
-        form = self.forms(group)[number]
-        shape = (time.stop - time.start, form.bands, y.stop - y.start, x.stop - x.start)
-        out = np.empty(shape, dtype=form.dtype)
-        blocks = block_slices(group.shape[2], group.shape[3], group.block)
-        gops = range(time.start // group.window, -(-time.stop // group.window))
-        tasks = [
-            (gop, block)
-            for block, (ys, xs) in enumerate(blocks)
-            if ys.start < y.stop and y.start < ys.stop and xs.start < x.stop and x.start < xs.stop
-            for gop in gops
-        ]
-        parts = map_ordered(lambda task: self.part(group, *task), tasks)
-        for (gop, block), part in zip(tasks, parts, strict=True):
-            frames = slice(gop * group.window, gop * group.window + part[number].shape[0])
-            _paste(out, part[number], (time, y, x), (frames, *blocks[block]))
+        """Paste together what the parts that a selection touches hold of it."""
+        source = self._parts[group.name]
+        out = np.empty([len(axis) for axis in axes], dtype=source.forms[number].dtype)
+        parts = _touched(source, axes) if out.size else []
+        for part, values in self._decoded(source, parts):
+            ys, xs = source.blocks[part.block]
+            frames = source.frames(part)
+            places = [
+                axes[0].within(frames.start, frames.stop),
+                axes[1].within(0, source.forms[number].bands),
+                axes[2].within(ys.start, ys.stop),
+                axes[3].within(xs.start, xs.stop),
+            ]
+            paste(out, [to for to, _ in places], values[number], [come for _, come in places])
         return out
 
-    def part(self, group: BandGroup, gop: int, block: int) -> list[NDArray[Any]]:
-        """Decode one GOP of one block: all variables of the group."""
-        key = (group.name, gop, block)
-        known = self._cache.get(key)
-        if known is not None:
-            return known
-        ys, xs = block_slices(group.shape[2], group.shape[3], group.block)[block]
-        start = gop * group.window
-        frames = min(group.window, group.shape[0] - start)
-        part = DecodePart(
-            shape=(frames, ys.stop - ys.start, xs.stop - xs.start),
-            streams=self._streams(group, gop, block),
-            masks=self._payload(group, gop, block, 0),
-            residuals=self._payload(group, gop, block, 1),
-        )
-        values = decode_part(group, self.forms(group), part)
-        self._cache.put(key, values)
-        return values
+    def _decoded(
+        self, source: GroupParts, parts: Sequence[Part]
+    ) -> Iterator[tuple[Part, Sequence[NDArray[Any]]]]:
+        """Decode parts side by side; neighbours are fetched in one request."""
+        for batch in batches(parts, source):
+            unknown = [part for part in batch if self._key(source, part) not in self._cache]
+            # A single part is fetched by whoever decodes it, so that no thread does it twice.
+            fetched = source.fetch(unknown) if len(unknown) > 1 else []
+            packets = dict(zip(unknown, fetched, strict=False))
 
-    def _streams(self, group: BandGroup, gop: int, block: int) -> list[Planes]:
-        if group.layout is None:
-            return []
-        blocks = len(block_slices(group.shape[2], group.shape[3], group.block))
-        per_block = group.checksums.shape[0] // blocks
-        first = group.first_track + block * per_block
-        return [self._stream(group, track, gop) for track in range(first, first + per_block)]
+            def work(
+                part: Part, packets: Mapping[Part, list[bytes]] = packets, alone: bool = not fetched
+            ) -> Sequence[NDArray[Any]]:
+                threads = cpu_count() if alone else 1
+                return self._part(source, part, packets.get(part), threads)
 
-    def _stream(self, group: BandGroup, track: int, gop: int) -> Planes:
-        if len(self.reader.gops(track)) != group.n_gops or group.layout is None:
-            raise ContainerError(
-                f"track {track} has {len(self.reader.gops(track))} GOPs, the manifest "
-                f"says {group.n_gops}"
-            )
-        packets = self.reader.read_gops(track, gop, gop + 1)[0]
-        expected = group.checksums.numpy()[track - group.first_track, gop]
-        _check_sum(packets, int(expected), f"track {track}, GOP {gop}")
-        codec = registry.get(group.codec)
-        planes = codec.decode(
-            packets,
-            self.reader.tracks[track],
-            chroma=chroma_of(group.layout.kind),
-            threads=1 if group.n_gops > 1 else cpu_count(),
-        )
-        frames = min(group.gop, group.n_stream_frames - gop * group.gop)
-        if len(planes[0]) != frames:
-            raise ContainerError(
-                f"track {track}, GOP {gop} decodes to {len(planes[0])} frames, not {frames}"
-            )
-        return planes
+            yield from zip(batch, map_ordered(work, batch), strict=True)
 
-    def _payload(self, group: BandGroup, gop: int, block: int, kind: int) -> tuple[bytes, ...]:
-        if (group.mask, group.residual)[kind] is None:
-            return ()
-        payload = self.reader.read_packet(gop * group.window, group.slot + 2 * block + kind)
-        expected = group.packet_checksums.numpy()[block, kind, gop]
-        what = f"{('mask', 'residual')[kind]} packet of group {group.name!r}, GOP {gop}"
-        _check_sum([payload], int(expected), what)
-        return (payload,)
+    def _part(
+        self, source: GroupParts, part: Part, packets: list[bytes] | None, threads: int
+    ) -> Sequence[NDArray[Any]]:
+        def make() -> list[NDArray[Any]]:
+            found = source.fetch([part])[0] if packets is None else packets
+            return source.decode(part, found, threads=threads)
+
+        return self._cache.get(self._key(source, part), make)
+
+    def _key(self, source: GroupParts, part: Part) -> tuple[Any, ...]:
+        return (self._serial, source.group.name, part.gop, part.block)
+
+    def part(self, group: BandGroup, gop: int, block: int) -> Sequence[NDArray[Any]]:
+        """Decode one GOP of one block, without keeping it: all variables of the group."""
+        source, part = self._parts[group.name], Part(gop, block)
+        return source.decode(part, source.fetch([part])[0])
 
     def close(self) -> None:
-        """Give the file back."""
+        """Give the file back. Safe to call twice."""
+        self._cache.forget(self._serial)
         self.reader.close()
 
 
-def _reopen(source: Any, cache_bytes: int) -> CubeFile:
-    return CubeFile(source, cache_bytes=cache_bytes)
+def _reopen(source: Any, cache_bytes: int | None, storage_options: Any) -> CubeFile:
+    return CubeFile(source, cache_bytes=cache_bytes, storage_options=storage_options)
 
 
-def _check_sum(packets: Sequence[bytes], expected: int, what: str) -> None:
-    value = 0
-    for packet in packets:
-        value = zlib.crc32(packet, value)
-    if value != expected:
-        raise ContainerError(f"{what} is damaged: its checksum does not match")
+def _band_count(spec: VariableSpec, group: BandGroup) -> int:
+    sizes = dict(zip(spec.dims, spec.shape, strict=True))
+    return int(np.prod([sizes[d] for d in extra_dims(spec.dims, group)], dtype=np.int64))
 
 
-def _paste(
-    out: NDArray[Any],
-    part: NDArray[Any],
-    wanted: tuple[slice, slice, slice],
-    place: tuple[slice, slice, slice],
-) -> None:
-    """Copy what two boxes (time, y, x) have in common."""
-    to, come = [], []
-    for want, have in zip(wanted, place, strict=True):
-        low, high = max(want.start, have.start), min(want.stop, have.stop)
-        to.append(slice(low - want.start, high - want.start))
-        come.append(slice(low - have.start, high - have.start))
-    out[to[0], :, to[1], to[2]] = part[come[0], :, come[1], come[2]]
-
-
-class _Cache:
-    """Decoded parts, the least recently used thrown out first."""
-
-    def __init__(self, budget: int) -> None:
-        self._budget = budget
-        self._used = 0
-        self._parts: OrderedDict[Any, list[NDArray[Any]]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: Any) -> list[NDArray[Any]] | None:
-        with self._lock:
-            if key in self._parts:
-                self._parts.move_to_end(key)
-                return self._parts[key]
-            return None
-
-    def put(self, key: Any, part: list[NDArray[Any]]) -> None:
-        size = sum(values.nbytes for values in part)
-        if size > self._budget // 2:
-            return
-        with self._lock:
-            if key in self._parts:
-                return
-            self._parts[key] = part
-            self._used += size
-            while self._used > self._budget:
-                _, old = self._parts.popitem(last=False)
-                self._used -= sum(values.nbytes for values in old)
+def _touched(source: GroupParts, axes: tuple[Wanted, Wanted, Wanted, Wanted]) -> list[Part]:
+    """List the parts that hold a wanted sample, in the order of the file."""
+    group = source.group
+    across = -(-group.shape[3] // group.block[1])
+    rows, columns = axes[2].parts(group.block[0]), axes[3].parts(group.block[1])
+    return [
+        Part(gop, row * across + column)
+        for gop in axes[0].parts(group.window)
+        for row in rows
+        for column in columns
+    ]

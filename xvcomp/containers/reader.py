@@ -70,8 +70,10 @@ class Mp4Reader(ContainerReader):
         self._source = open_source(source, storage_options)
         self.nbytes = self._source.nbytes
         try:
-            self._head = _read_head(self._source)
-            self._load(_read_movie(self._source, self._head))
+            head = _read_head(self._source)
+            self._load(_read_movie(self._source, head))
+            # What came along when a remote file was opened costs no second request.
+            self._head = head if self._source.is_remote else b""
         except BaseException as error:
             if self._source is not source:
                 self._source.close()
@@ -115,12 +117,13 @@ class Mp4Reader(ContainerReader):
         far = []
         for i in order:
             place = ranges[i]
-            # What came along when the file was opened costs no second request.
             if place.offset + place.nbytes <= len(self._head):
                 found[i] = self._head[place.offset : place.offset + place.nbytes]
             else:
                 far.append(i)
-        for i, data in zip(far, read_coalesced(self._source, [ranges[i] for i in far]), strict=True):
+        for i, data in zip(
+            far, read_coalesced(self._source, [ranges[i] for i in far]), strict=True
+        ):
             found[i] = data
         return found
 

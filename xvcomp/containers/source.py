@@ -6,13 +6,15 @@ they open again where they arrive.
 
 import contextlib
 import io
+import logging
 import os
 import stat
 import threading
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from ..errors import ContainerError
 from .abc import ByteRange
@@ -29,6 +31,12 @@ __all__ = [
     "read_coalesced",
 ]
 
+T = TypeVar("T")
+
+_LOG = logging.getLogger(__name__)
+_WAITS = (0.1, 0.5, 2.0)
+"""Seconds between attempts to read from a server."""
+
 MAX_GAP = 65536
 """Bytes worth reading in vain to save a request: what 100 Mbit/s carry in 5 ms."""
 
@@ -42,10 +50,13 @@ class RangeSource(ABC):
         For messages.
     nbytes : int
         Size of the whole.
+    is_remote : bool
+        A read costs a request: keep what came along.
     """
 
     name: str
     nbytes: int
+    is_remote: bool = False
 
     @abstractmethod
     def _read(self, offset: int, nbytes: int) -> bytes:
@@ -164,13 +175,15 @@ class FsspecSource(RangeSource):
         If it is a folder, or the server does not tell its size.
     """
 
+    is_remote = True
+
     def __init__(self, url: str, storage_options: Mapping[str, Any] | None = None) -> None:
         import fsspec
 
         self.name, self._options = url, dict(storage_options or {})
         with self._clear_errors():
             self._fs, self._path = fsspec.core.url_to_fs(url, **self._options)
-            info = self._fs.info(self._path)
+        info = self._retried(lambda: self._fs.info(self._path))
         if info.get("type") == "directory":
             raise ContainerError(f"{url} is a folder, not an xvcomp file")
         if info.get("size") is None:
@@ -178,9 +191,12 @@ class FsspecSource(RangeSource):
         self.nbytes = int(info["size"])
 
     def _read(self, offset: int, nbytes: int) -> bytes:
-        with self._clear_errors():
-            data = self._fs.cat_file(self._path, start=offset, end=offset + nbytes)
-        return self._cut(bytes(data), offset, nbytes)
+        def fetch() -> bytes:
+            data = bytes(self._fs.cat_file(self._path, start=offset, end=offset + nbytes))
+            part = self._cut(data, offset, nbytes)
+            return self._checked(offset, min(nbytes, self.nbytes - offset), part)
+
+        return self._retried(fetch)
 
     def read_many(self, ranges: Sequence[ByteRange]) -> list[bytes]:
         """Read several ranges at once."""
@@ -188,12 +204,30 @@ class FsspecSource(RangeSource):
             return super().read_many(ranges)
         starts = [wanted.offset for wanted in ranges]
         ends = [wanted.offset + wanted.nbytes for wanted in ranges]
+
+        def fetch() -> list[bytes]:
+            paths = [self._path] * len(ranges)
+            parts = self._fs.cat_ranges(paths, starts, ends, on_error="raise")
+            return [
+                self._checked(r.offset, r.nbytes, self._cut(bytes(part), r.offset, r.nbytes))
+                for r, part in zip(ranges, parts, strict=True)
+            ]
+
+        return self._retried(fetch)
+
+    def _retried(self, fetch: Callable[[], T]) -> T:
+        """Ask again when a connection drops or an answer is cut short: reading is harmless."""
+        for wait in _WAITS:
+            try:
+                with self._clear_errors():
+                    return fetch()
+            except (FileNotFoundError, PermissionError, IsADirectoryError):
+                raise
+            except OSError as error:
+                _LOG.info("%s: %s; asking again in %g s", self.name, error, wait)
+                time.sleep(wait)
         with self._clear_errors():
-            parts = self._fs.cat_ranges([self._path] * len(ranges), starts, ends, on_error="raise")
-        return [
-            self._checked(r.offset, r.nbytes, self._cut(bytes(part), r.offset, r.nbytes))
-            for r, part in zip(ranges, parts, strict=True)
-        ]
+            return fetch()
 
     @contextlib.contextmanager
     def _clear_errors(self) -> Iterator[None]:
@@ -202,8 +236,13 @@ class FsspecSource(RangeSource):
             yield
         except OSError:
             raise
+        except ImportError as error:
+            extra = "hub" if self.name.split("::")[-1].startswith("hf:") else "cloud"
+            hint = f"pip install 'xvcomp[{extra}]'"
+            raise ContainerError(f"{self.name} cannot be read: {error}; {hint}") from error
         except Exception as error:
-            raise ContainerError(f"{self.name} cannot be read: {error}") from error
+            what = str(error) or type(error).__name__
+            raise ContainerError(f"{self.name} cannot be read: {what}") from error
 
     def _cut(self, data: bytes, offset: int, nbytes: int) -> bytes:
         """Undo servers that ignore ranges and send the whole file."""
@@ -225,6 +264,7 @@ class SliceSource(RangeSource):
             )
         self.name, self.nbytes = f"{parent.name} at byte {offset}", nbytes
         self._parent, self._offset = parent, offset
+        self.is_remote = parent.is_remote
 
     def _read(self, offset: int, nbytes: int) -> bytes:
         return self._parent.read(self._offset + offset, max(0, min(nbytes, self.nbytes - offset)))
