@@ -20,7 +20,9 @@ def _field(shape, seed=0):
     time, height, width = shape
     y, x = np.mgrid[:height, :width]
     frames = [
-        np.sin((y + t) / 9 + seed) + np.cos((x - 2 * t) / 7) + 0.1 * rng.normal(size=(height, width))
+        np.sin((y + t) / 9 + seed)
+        + np.cos((x - 2 * t) / 7)
+        + 0.1 * rng.normal(size=(height, width))
         for t in range(time)
     ]
     return np.stack(frames) / 2

@@ -235,3 +235,50 @@ def test_a_registered_codec_is_found_and_probed_in_this_process(monkeypatch):
     assert codecs.get("mine") is mine
     assert codecs.names()[-1] == "mine"
     assert "no encoder mine" in str(codecs.probe("mine").reason)
+
+
+@pytest.mark.parametrize("width", [33, 40, 48])
+def test_narrow_12_bit_frames_do_not_corrupt_memory(width):
+    # In a child process, for what is tested is that it does not die.
+    code = (
+        "import numpy as np\n"
+        "from xvcomp.codecs import StreamParams, get\n"
+        f"frames = np.random.default_rng(0).integers(0, 4096, (30, 40, {width})).astype('u2')\n"
+        "params = StreamParams(bit_depth=12, quantizer=10, gop=30)\n"
+        "for _ in range(5):\n"
+        "    get('libx265').encode((frames,), params)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr[-500:]
+
+
+def test_threaded_decoding_never_hangs():
+    # A decoder that frees its input under the interpreter's lock hung in 1 of some 50 runs.
+    code = (
+        "import numpy as np\n"
+        "from xvcomp.codecs import StreamParams, get, split\n"
+        "codec = get('libx265')\n"
+        "frames = np.random.default_rng(0).integers(0, 4096, (12, 64, 128)).astype('u2')\n"
+        "segment = codec.encode((frames,), StreamParams(bit_depth=12, quantizer=20, gop=4))\n"
+        "info, gops = split(segment)\n"
+        "packets = [packet for gop in gops for packet in gop]\n"
+        "for _ in range(150):\n"
+        "    codec.decode(packets, info, chroma='gray', threads=2)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr[-500:]
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 3])
+def test_x265_streams_of_a_few_frames_have_sound_times(n_frames):
+    y, x = np.mgrid[:96, :160]
+    frame = 2000 + 1500 * np.sin(y / 60) + 100 * np.sin(x / 30)
+    frames = np.stack([frame + i for i in range(n_frames)]).astype(np.uint16)
+    params = StreamParams(bit_depth=12, quantizer=49, gop=n_frames, threads=1)
+    for _ in range(5):
+        info, gops = split(codecs.get("libx265").encode((frames,), params))
+        assert len(codecs.get("libx265").decode(gops[0], info, chroma="gray")[0]) == n_frames

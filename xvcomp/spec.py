@@ -10,6 +10,8 @@ import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
 from typing import Any, Literal, Self
 
 import msgspec
@@ -234,7 +236,7 @@ class Klt:
     matrix : Array of int32, shape (bands, components)
     shift : int
         Binary point of ``matrix``.
-    means : Array of float64, shape (bands,)
+    means : Array of float32 or float64, shape (bands,)
         In stored units.
     weights : Array of float64, shape (bands,)
         Stored units times weight gives the units in which components are orthonormal.
@@ -468,13 +470,10 @@ class Manifest:
     format_version: int = FORMAT_VERSION
 
     def to_json(self) -> str:
-        """Write the manifest inside its envelope, which holds the version and a checksum.
-
-        It is plain text, for a container compresses its whole header at once.
-        """
+        """Write the envelope: version and checksum in the clear, the body deflated."""
         body = msgspec.json.encode(self, enc_hook=_encode)
-        version, crc32 = self.format_version, zlib.crc32(body)
-        return f'{{"format_version":{version},"crc32":{crc32},"manifest":{body.decode()}}}'
+        envelope = _Envelope(self.format_version, zlib.crc32(body), _deflate(body))
+        return msgspec.json.encode(envelope).decode()
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -497,20 +496,52 @@ class Manifest:
                 f"the file has format version {version}, this xvcomp reads up to "
                 f"{FORMAT_VERSION}: upgrade xvcomp to open it"
             )
-        if zlib.crc32(envelope.manifest) != envelope.crc32:
+        body = _inflate(envelope.deflate)
+        if zlib.crc32(body) != envelope.crc32:
             raise ManifestError("the manifest is damaged: its checksum does not match")
         try:
-            return msgspec.json.decode(envelope.manifest, type=cls, dec_hook=_decode)
+            return msgspec.json.decode(body, type=cls, dec_hook=_decode)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ManifestError(f"the manifest is damaged: {error}") from None
 
 
 class _Envelope(msgspec.Struct):
-    """What every version's manifest is wrapped in."""
+    """What every version's manifest is wrapped in; a later one may add fields."""
 
     format_version: int
     crc32: int = 0
-    manifest: msgspec.Raw = msgspec.Raw(b"null")
+    deflate: bytes = b""
+
+
+_MAX_MANIFEST = 1 << 28
+_RAW_DEFLATE = -15
+
+
+@cache
+def _dictionary() -> bytes:
+    """Read the words that manifests are made of, which spare each file about 1.5 KiB.
+
+    They are a part of format version 1 and must never change.
+    """
+    return files("xvcomp").joinpath("data/manifest-v1.dict").read_bytes()
+
+
+def _deflate(body: bytes) -> bytes:
+    strategy = zlib.Z_DEFAULT_STRATEGY
+    deflater = zlib.compressobj(9, zlib.DEFLATED, _RAW_DEFLATE, 9, strategy, _dictionary())
+    return deflater.compress(body) + deflater.flush()
+
+
+def _inflate(data: bytes) -> bytes:
+    """Decompress, but never to more than a manifest can sensibly be."""
+    inflater = zlib.decompressobj(_RAW_DEFLATE, _dictionary())
+    try:
+        body = inflater.decompress(data, _MAX_MANIFEST)
+    except zlib.error as error:
+        raise ManifestError(f"the manifest is damaged: {error}") from None
+    if inflater.unconsumed_tail or not inflater.eof:
+        raise ManifestError("the manifest is cut short, or larger than 256 MiB")
+    return body
 
 
 def _encode(value: object) -> object:

@@ -91,11 +91,17 @@ def x265_options(params: StreamParams, height: int, width: int) -> dict[str, str
     return _merge({"preset": preset, "x265-params": join(inner)}, params.options)
 
 
+_X265_NARROW = 48
+
+
 def x265_ctu(height: int, width: int) -> int:
     """Return a CTU size with at least two CTUs in a row, and one no higher than needed.
 
-    x265 4.2 writes garbage frames, at random, when a row is a single CTU.
+    x265 4.2 writes garbage frames, at random, when a row is a single CTU. At 12 bits it
+    also writes beyond its buffers in frames of 33 to 48 pixels width, unless CTUs are small.
     """
+    if width <= _X265_NARROW:
+        return 16
     return next((ctu for ctu in (64, 32) if width > ctu and height >= ctu), 16)
 
 
