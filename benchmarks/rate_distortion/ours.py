@@ -45,6 +45,7 @@ class Xvcomp(Coder):
             xvcomp.encode(
                 cube.dataset,
                 path,
+                stored=True,
                 target=_target(cube, setting),
                 preset=self._preset,
                 overwrite=True,
@@ -59,7 +60,7 @@ def _decode(cube: Cube, data: bytes) -> NDArray[np.float64]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "cube.mp4"
         path.write_bytes(data)
-        with xvcomp.open(path) as dataset:
+        with xvcomp.open(path, decode_cf=False) as dataset:
             return cube.from_dataset(dataset.load())
 
 
