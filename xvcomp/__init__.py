@@ -7,6 +7,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from ._after_import import after_import as _after_import
 from .errors import (
     CodecError,
     CodecUnavailable,
@@ -33,6 +34,7 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .api import Info, encode, info, open, plan, verify
+    from .evaluation import Evaluation, evaluate
     from .results import Options, Override, Progress, Report
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "CodecUnavailable",
     "ContainerError",
     "ErrorBoundExceeded",
+    "Evaluation",
     "Info",
     "Lossless",
     "Manifest",
@@ -61,6 +64,7 @@ __all__ = [
     "XvcompError",
     "__version__",
     "encode",
+    "evaluate",
     "info",
     "open",
     "plan",
@@ -69,6 +73,7 @@ __all__ = [
 
 _LAZY = {
     **dict.fromkeys(("Info", "encode", "info", "open", "plan", "verify"), "api"),
+    **dict.fromkeys(("Evaluation", "evaluate"), "evaluation"),
     **dict.fromkeys(("Options", "Override", "Progress", "Report"), "results"),
 }
 
@@ -84,3 +89,12 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def _register_accessors() -> None:
+    from .accessor import register
+
+    register()
+
+
+_after_import("xarray", _register_accessors)

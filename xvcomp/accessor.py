@@ -1,14 +1,19 @@
-"""``ds.video`` and ``da.video`` (alias ``.xvcomp``): the library from an xarray object."""
+"""``ds.video`` and ``da.video`` (alias ``.xvcomp``): the library from an xarray object.
+
+``import xvcomp`` registers them as soon as xarray is imported too. This module imports
+xarray and nothing else: what the methods need is loaded when they are called.
+"""
 
 import os
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from . import api
-from .results import Report
-from .spec import Plan
+if TYPE_CHECKING:
+    from .evaluation import Evaluation
+    from .results import Report
+    from .spec import Plan
 
 __all__ = ["VideoAccessor", "register"]
 
@@ -19,13 +24,28 @@ class VideoAccessor:
     def __init__(self, obj: xr.Dataset | xr.DataArray) -> None:
         self._obj = obj
 
-    def to_mp4(self, path: str | os.PathLike[str], **keywords: Any) -> Report:
+    def to_mp4(self, path: str | os.PathLike[str], **keywords: Any) -> "Report":
         """Write the cube as a video file; the keywords are those of `xvcomp.encode`."""
-        return api.encode(self._obj, path, **keywords)
+        from .api import encode
 
-    def plan(self, **keywords: Any) -> Plan:
+        return encode(self._obj, path, **keywords)
+
+    def plan(self, **keywords: Any) -> "Plan":
         """Say how the cube would be coded; the keywords are those of `xvcomp.plan`."""
-        return api.plan(self._obj, **keywords)
+        from .api import plan
+
+        return plan(self._obj, **keywords)
+
+    def evaluate(
+        self, decoded: xr.Dataset | xr.DataArray | str | os.PathLike[str], **keywords: Any
+    ) -> "Evaluation":
+        """Measure how far a decoded cube, or an xvcomp file, is from this one.
+
+        The keywords are those of `xvcomp.evaluate`.
+        """
+        from .evaluation import evaluate
+
+        return evaluate(self._obj, decoded, **keywords)
 
 
 def register() -> None:
@@ -55,16 +75,15 @@ def _owner(kind: type, name: str) -> str | None:
     if found is None:
         return None
     accessor = getattr(found, "_accessor", found)
-    module = str(getattr(accessor, "__module__", "another package"))
-    return (
-        None if module.split(".", maxsplit=1)[0] == "xvcomp" else module.split(".", maxsplit=1)[0]
-    )
+    package = str(getattr(accessor, "__module__", "another package")).split(".")[0]
+    return None if package == "xvcomp" else package
 
 
 def _register(name: str) -> None:
-    for kind, decorate in (
+    kinds: tuple[tuple[type, Any], ...] = (
         (xr.Dataset, xr.register_dataset_accessor),
         (xr.DataArray, xr.register_dataarray_accessor),
-    ):
+    )
+    for kind, decorate in kinds:
         if kind.__dict__.get(name) is None:
             decorate(name)(VideoAccessor)
