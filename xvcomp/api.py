@@ -1,8 +1,9 @@
 """Encode, open, describe and verify cube files."""
 
+import math
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from .choosing import Trial, choose, span_of
 from .codecs.capabilities import all_capabilities
 from .dataset import StoredVariable, as_dataset, describe
 from .errors import PlanError
 from .inputs import NotRepeated, group_input
+from .jobs import Job, quality_sets, start_quality, step_of
 from .opening import open_cube, open_source
 from .pipeline import EncodedGroup, prepare
 from .planner import plan as make_plan
@@ -22,16 +25,13 @@ from .reading import CubeFile
 from .recipe import load_recipe
 from .reporting import GroupWork, make_report
 from .results import OnProgress, Options, Override, Progress, Report
-from .solving import Job, solve
+from .solving import solve
 from .spec import GroupPlan, Manifest, Plan, Psnr, StreamInfo
 from .survey import survey
 from .verifying import check_promises, check_sidecar, measure_all
 from .writing import Contents, write_file
 
 __all__ = ["Info", "encode", "info", "open", "options_of", "plan", "verify"]
-
-_MIN_SEGMENT_FRAMES = 32
-"""Encoder runs are at least this long, for starting one costs as much as some frames."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -261,6 +261,7 @@ def encode(
     started = time.perf_counter()
     cube = _Cube.of(source, chosen, stored)
     made, jobs = _prepared(cube, chosen, on_progress)
+    _choose(jobs, on_progress)
     contents = Contents.of(cube.dataset, cube.variables, made, cube.notes)
     encoded = solve(
         jobs,
@@ -304,12 +305,36 @@ def _job(cube: _Cube, group: GroupPlan, on_progress: OnProgress | None) -> Job:
     if on_progress is not None:
         on_progress(Progress(stage="read", done=0, total=0, detail=group.name))
     data = group_input(group, cube.by_name())
-    window = group.gop * group.fold
-    gops = 1 if group.lossless else max(1, _MIN_SEGMENT_FRAMES // group.gop)
-    prepared = prepare(data, span=window * gops, block=group.block, fold=group.fold)
+    prepared = prepare(data, span=span_of(group), block=group.block, fold=group.fold)
     if prepared.constant and not group.lossless:
         group = without_video(group, "no valid sample differs from another")
     return Job(plan=group, prepared=prepared)
+
+
+def _choose(jobs: Sequence[Job], on_progress: OnProgress | None) -> None:
+    """Let trials decide what the plan leaves open."""
+    for each in quality_sets([job for job in jobs if not job.plan.lossless]):
+        step = step_of(start_quality(each.target), each.peak)
+        for job in each.jobs:
+            own = step / math.sqrt(job.multiplicity)
+            plan = choose(job.plan, job.prepared.data, own, _tell(job.plan.name, on_progress))
+            if plan.fold != job.plan.fold:
+                job.prepared = prepare(
+                    job.prepared.data, span=span_of(plan), block=plan.block, fold=plan.fold
+                )
+            job.plan = plan
+
+
+def _tell(name: str, on_progress: OnProgress | None) -> Callable[[Trial], None]:
+    """Report trials as progress."""
+
+    def tell(found: Trial) -> None:
+        if on_progress is not None:
+            plan = found.plan
+            detail = f"{name}: {plan.codec}, fold {plan.fold}, about {found.nbytes:.0f} bytes"
+            on_progress(Progress(stage="choose", done=0, total=0, detail=detail))
+
+    return tell
 
 
 def _coded_samples(cube: _Cube, group: GroupPlan) -> int:

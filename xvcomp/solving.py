@@ -5,90 +5,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from .errors import PlanError, TargetError
-from .metrics import ErrorStats
-from .pipeline import EncodedGroup, Prepared, Window, encode_lossless, trial
+from .jobs import Job, QualitySet, quality_sets, start_quality, step_of
+from .pipeline import EncodedGroup, Window, encode_lossless
 from .results import OnProgress, Progress
 from .search import Goal, Point, Update, search
-from .spec import Bpppb, GroupPlan, Psnr, Quality, Ratio, Target
+from .spec import Bpppb, Psnr, Quality, Ratio, Target
 
-__all__ = ["NOMINAL_DB", "PSNR_WINDOW_DB", "SIZE_WINDOW", "Job", "QualitySet", "solve", "step_of"]
-
-NOMINAL_DB = 20 * math.log10(math.sqrt(12))
-"""PSNR of rounding to steps as wide as the peak: uniform errors have a variance of 1/12."""
+__all__ = ["PSNR_WINDOW_DB", "SIZE_WINDOW", "solve"]
 
 PSNR_WINDOW_DB = 0.25
 SIZE_WINDOW = 0.95
-
-
-def step_of(quality_db: float, peak: float) -> float:
-    """Return the quantiser step of a nominal quality: its rounding error gives ``quality_db``."""
-    return float(peak * 10 ** ((NOMINAL_DB - quality_db) / 20))
-
-
-@dataclass(kw_only=True, slots=True)
-class Job:
-    """One group on its way: what is planned, what was read, what was encoded last."""
-
-    plan: GroupPlan
-    prepared: Prepared
-    encoded: EncodedGroup | None = None
-    encodes: int = 0
-    encode_seconds: float = 0.0
-
-    @property
-    def multiplicity(self) -> int:
-        """Samples of the variable that each coded sample stands for."""
-        return self.plan.repeat[0] * self.plan.repeat[1]
-
-    def encode(self, step: float, on_window: Callable[[Window], None] | None) -> EncodedGroup:
-        """Encode at a step of the quality set.
-
-        Where a coded sample stands for several, its error counts as often: the same
-        gain per bit is then reached with a finer step.
-        """
-        own = step / math.sqrt(self.multiplicity)
-        self.encoded = trial(self.prepared, self.plan, own, on_window=on_window)
-        self.encodes += 1
-        self.encode_seconds += self.encoded.encode_seconds
-        return self.encoded
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class QualitySet:
-    """Lossy groups that share a target and a peak."""
-
-    name: str
-    target: Target
-    jobs: tuple[Job, ...]
-
-    @property
-    def peak(self) -> float:
-        """The user's peak, or the range of all valid samples, in unpacked units."""
-        if isinstance(self.target, Psnr) and self.target.peak is not None:
-            return self.target.peak
-        low, high = math.inf, -math.inf
-        for job in self.jobs:
-            for number, variable in enumerate(job.prepared.data.variables):
-                ends = [
-                    value * variable.scale + variable.offset
-                    for value in (
-                        job.prepared.valid_min[number],
-                        job.prepared.valid_max[number],
-                    )
-                    if not math.isnan(value)
-                ]
-                low, high = min([low, *ends]), max([high, *ends])
-        return high - low if high > low else 1.0
-
-    def stats(self, encoded: Sequence[EncodedGroup]) -> ErrorStats:
-        """Add up the errors of all variables of the set."""
-        total: ErrorStats | None = None
-        for job, each in zip(self.jobs, encoded, strict=True):
-            for stats in each.stats:
-                counted = stats.times(job.multiplicity)
-                total = counted if total is None else total + counted
-        assert total is not None  # a set has at least one group with one variable
-        return total
 
 
 @dataclass(slots=True)
@@ -159,15 +85,6 @@ def solve(
     return [job.encoded for job in jobs if job.encoded is not None]
 
 
-def quality_sets(jobs: Sequence[Job]) -> list[QualitySet]:
-    names = dict.fromkeys(job.plan.quality_set for job in jobs)
-    sets = []
-    for name in names:
-        members = tuple(job for job in jobs if job.plan.quality_set == name)
-        sets.append(QualitySet(name=name, target=members[0].plan.target, jobs=members))
-    return sets
-
-
 def _solve_set(quality_set: QualitySet, teller: _Teller) -> None:
     target = quality_set.target
     match target:
@@ -200,8 +117,7 @@ def _solve_psnr(quality_set: QualitySet, db: float, teller: _Teller) -> None:
         promise="at_least",
         what=f"PSNR in dB (peak {peak:g})",
     )
-    # Nominal and real quality part at low rates, where the codec drops what is small.
-    start = db - 0.08 * max(0.0, 50.0 - db)
+    start = start_quality(quality_set.target)
     _keep(quality_set.jobs, search(evaluate, goal, start=start, slope=0.95))
 
 
@@ -234,7 +150,7 @@ def _solve_size(
     goal = Goal(
         low=math.log2(SIZE_WINDOW), high=0.0, promise="at_most", what="log2 of size over budget"
     )
-    start = 30.0 + 6.0 * math.log2(max(budget * 8 / samples, 0.01) / 0.1)
+    start = start_quality(Bpppb(budget * 8 / samples))
     try:
         _keep(chosen, search(evaluate, goal, start=start, slope=0.25))
     except TargetError as error:

@@ -303,19 +303,29 @@ class MaskSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResidualSpec:
-    """The correction layer: ``stored = base + correction``, one packet per GOP.
+    """What the packets of a group hold, one per GOP and block: all samples, or corrections.
 
     Parameters
     ----------
-    kind : {"integer", "float", "bits"}
-        ``integer``: multiples of an integer step. ``float``: multiples of a float64 step,
-        plus exceptions. ``bits``: differences of bit patterns, lossless.
+    kind : {"bits", "linear", "log"}
+        ``bits``: every stored value, to the bit. ``linear``: multiples of a step from what
+        is predicted. ``log``: the same for the binary logarithm of magnitudes, with signs
+        and zeros beside. Both are followed by exceptions: single samples kept as they are.
+    coder : {"pyramid", "plain"}
+        ``pyramid`` predicts from coarse to fine, ``plain`` codes the multiples as they are.
+        Where the group has a video, its decoded samples are subtracted first.
     steps : tuple of float
-        Per variable; 0 means that the variable has no correction.
+        Per variable, in stored units (``log``: in octaves); empty for ``bits``. Odd
+        integers for variables of integers.
     """
 
-    kind: Literal["integer", "float", "bits"]
-    steps: tuple[float, ...]
+    kind: Literal["bits", "linear", "log"]
+    coder: Literal["pyramid", "plain"] = "pyramid"
+    steps: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        for step in self.steps:
+            _positive("step", step)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -395,6 +405,11 @@ class BandGroup:
             raise ValueError(f"group {self.name!r}: fold and gop must be at least 1")
         if not self.variables:
             raise ValueError(f"group {self.name!r} has no variables")
+
+    @property
+    def lossless(self) -> bool:
+        """Whether every stored value is kept to the bit."""
+        return self.residual is not None and self.residual.kind == "bits"
 
     @property
     def n_stream_frames(self) -> int:
@@ -558,7 +573,8 @@ def _decode(kind: type, value: object) -> object:
 class GroupPlan:
     """What is to be done with some variables, before anything was encoded.
 
-    ``reasons`` says why, per choice (``codec``, ``layout`` ...).
+    ``reasons`` says why, per choice (``codec``, ``layout`` ...). ``codecs`` (name and bit
+    depth) and ``folds`` are what a trial may choose from; empty where it is decided.
     """
 
     name: str
@@ -578,6 +594,8 @@ class GroupPlan:
     block: tuple[int, int]
     quality_set: str
     reasons: Mapping[str, str] = field(default_factory=dict)
+    codecs: tuple[tuple[str, int], ...] = ()
+    folds: tuple[int, ...] = ()
 
     @property
     def lossless(self) -> bool:

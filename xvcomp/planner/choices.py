@@ -12,6 +12,8 @@ __all__ = ["bit_depth", "block", "codec", "gop", "layout", "transform"]
 _MAX_WINDOW_SAMPLES = 32_000_000
 _MAX_BLOCK = 2048
 _BLOCK = 1024
+_CODECS = ("libx265", "libsvtav1")
+_FOLDS = {"balanced": (1, 4, 8, 16), "best": (1, 2, 4, 8, 16, 24, 32)}
 _GOPS = {"fast": 48, "balanced": 96, "best": 256}
 _MAX_KLT_BANDS = 128
 
@@ -46,6 +48,27 @@ def _is_low_rate(target: Target) -> bool:
             return ratio >= 150
         case _:
             return False
+
+
+def codecs_to_try(
+    own: Override, preset: str, codecs: Mapping[str, Sequence[int]]
+) -> tuple[tuple[str, int], ...]:
+    """Return codecs, with their depths, that a trial may choose from."""
+    if own.codec is not None or own.bit_depth is not None or preset == "fast":
+        return ()
+    return tuple(
+        (name, max(depth for depth in codecs[name] if depth <= 12))
+        for name in _CODECS
+        if name in codecs
+    )
+
+
+def folds_to_try(own: Override, preset: str, bands: int, frame_dim: str | None) -> tuple[int, ...]:
+    """Return the temporal foldings that a trial may choose from, in rising order."""
+    asked = own.fold is not None or own.transform is not None or own.gop is not None
+    if asked or preset == "fast" or frame_dim is None:
+        return ()
+    return tuple(fold for fold in _FOLDS[preset] if fold * bands <= _MAX_KLT_BANDS)
 
 
 def bit_depth(own: Override, codec: str, codecs: Mapping[str, Sequence[int]]) -> tuple[int, str]:

@@ -130,6 +130,8 @@ def _lossy_group(
             "transform": why_transform,
             "layout": why_layout,
         },
+        codecs=choices.codecs_to_try(own, preset, codecs),
+        folds=choices.folds_to_try(own, preset, bands, axes[0]),
     )
 
 

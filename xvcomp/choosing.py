@@ -1,0 +1,177 @@
+"""Choose between codecs and foldings by trial: encode a sample each way and compare.
+
+A sample is a crop in space with (nearly) all of its time, for what is to be compared is
+how codecs and transforms use time. Candidates are compared at one quantiser step by
+``J = squared error + LAMBDA * step**2 * bits``. At high rates an error of ``step**2 / 12``
+falls by ``2 ln 2`` of itself per bit and sample, which makes LAMBDA 0.116; encoders' own
+mode decisions use 0.13 to 0.15.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from .pipeline import EncodedGroup, GroupInput, Prepared, prepare, trial
+from .spec import GroupPlan, Preset
+
+__all__ = ["LAMBDA", "Trial", "choose", "cropped", "span_of"]
+
+LAMBDA = 0.13
+
+_SAMPLE = 3_000_000
+_LEAST_SIDE = 64
+_MARGIN = 0.99
+"""A candidate must be better by 1 %: less is within what a sample can tell."""
+
+_MIN_SEGMENT_FRAMES = 32
+"""Encoder runs are at least this long, for starting one costs as much as some frames."""
+
+_TRIAL_PRESET: dict[Preset, Preset] = {
+    "fast": "fast",
+    "balanced": "fast",
+    "best": "balanced",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """One candidate, measured on the sample and scaled up to the group."""
+
+    plan: GroupPlan
+    cost: float
+    nbytes: float
+
+
+def span_of(plan: GroupPlan) -> int:
+    """Return the frames of the variable in one encoder run: whole GOPs, and not too few."""
+    gops = 1 if plan.lossless else max(1, _MIN_SEGMENT_FRAMES // plan.gop)
+    return plan.gop * plan.fold * gops
+
+
+def cropped(data: GroupInput, height: int, width: int) -> GroupInput:
+    """Return the middle of a group's frames."""
+    time, bands, full_height, full_width = data.shape
+    height, width = min(height, full_height), min(width, full_width)
+    top, left = (full_height - height) // 2, (full_width - width) // 2
+
+    def moved(part: slice, by: int) -> slice:
+        return slice(part.start + by, part.stop + by)
+
+    variables = tuple(
+        replace(
+            variable,
+            read=lambda t, y, x, read=variable.read: read(t, moved(y, top), moved(x, left)),
+        )
+        for variable in data.variables
+    )
+    return GroupInput(variables=variables, shape=(time, bands, height, width))
+
+
+def _sample(data: GroupInput) -> GroupInput:
+    time, bands, height, width = data.shape
+    area = max(_LEAST_SIDE**2, _SAMPLE // (time * bands))
+    if area >= height * width:
+        return data
+    side = max(_LEAST_SIDE, 8 * int(math.sqrt(area) // 8))
+    return cropped(data, side, max(_LEAST_SIDE, area // min(side, height)))
+
+
+def choose(
+    plan: GroupPlan, data: GroupInput, step: float, on_trial: Callable[[Trial], None] | None = None
+) -> GroupPlan:
+    """Try the alternatives of a plan, and return the best with the reason.
+
+    Parameters
+    ----------
+    plan : GroupPlan
+        Its ``alternatives`` name what may be changed.
+    data : GroupInput
+    step : float
+        In unpacked units; the comparison holds near it.
+    on_trial : callable, optional
+        Called after each trial.
+    """
+    if len(plan.codecs) + len(plan.folds) <= 2:
+        return plan
+    sample = _sample(data)
+    trials = _Trials(sample, math.prod(data.shape) / math.prod(sample.shape), step, on_trial)
+    best = trials.run(plan)
+    for codec, bit_depth in plan.codecs:
+        if codec != plan.codec:
+            best = trials.better(best, replace(plan, codec=codec, bit_depth=bit_depth), "codec")
+    best = _choose_fold(trials, best)
+    return replace(plan, **_decided(best.plan))
+
+
+def _decided(plan: GroupPlan) -> dict[str, object]:
+    names = ("codec", "bit_depth", "fold", "gop", "transform", "reasons")
+    return {name: getattr(plan, name) for name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class _Trials:
+    sample: GroupInput
+    share: float
+    step: float
+    on_trial: Callable[[Trial], None] | None
+
+    def run(self, plan: GroupPlan) -> Trial:
+        """Encode the sample."""
+        block = (self.sample.shape[2], self.sample.shape[3])
+        own = replace(plan, block=block, preset=_TRIAL_PRESET[plan.preset])
+        prepared = prepare(self.sample, span=span_of(own), block=block, fold=own.fold)
+        found = _measured(plan, prepared, trial(prepared, own, self.step), self.share, self.step)
+        if self.on_trial is not None:
+            self.on_trial(found)
+        return found
+
+    def better(self, best: Trial, plan: GroupPlan, what: str) -> Trial:
+        """Return the better of two, with the reason."""
+        other = self.run(plan)
+        gain = 1 - other.cost / best.cost
+        if other.cost < _MARGIN * best.cost:
+            why = f"a trial: {gain:.0%} below {_name(best.plan, what)}"
+            return replace(other, plan=_with_reason(other.plan, what, why))
+        why = f"a trial: {-gain:.0%} below {_name(plan, what)}"
+        return replace(best, plan=_with_reason(best.plan, what, why))
+
+
+def _name(plan: GroupPlan, what: str) -> str:
+    return plan.codec if what == "codec" else f"fold {plan.fold}"
+
+
+def _with_reason(plan: GroupPlan, what: str, why: str) -> GroupPlan:
+    return replace(plan, reasons={**plan.reasons, what: why})
+
+
+def _measured(
+    plan: GroupPlan, prepared: Prepared, encoded: EncodedGroup, share: float, step: float
+) -> Trial:
+    squares = sum(stats.sum_squares for stats in encoded.stats)
+    matrix = len(encoded.group.klt.matrix.data) if encoded.group.klt is not None else 0
+    nbytes = encoded.nbytes * share + matrix
+    cost = squares * share + LAMBDA * step**2 * 8 * nbytes
+    return Trial(plan=plan, cost=cost, nbytes=nbytes)
+
+
+def _choose_fold(trials: _Trials, best: Trial) -> Trial:
+    """Climb through the foldings as long as each is better than the one before."""
+    for fold in _folds(best.plan.folds, trials.sample.shape[0]):
+        plan = _folded(best.plan, fold, trials.sample.shape[0])
+        found = trials.better(best, plan, "fold")
+        if found.plan.fold != fold:
+            return found
+        best = found
+    return best
+
+
+def _folds(folds: Sequence[int], time: int) -> list[int]:
+    """Leave out what leaves too few frames for a video to predict from."""
+    return [fold for fold in folds if fold > 1 and time // fold >= 4]
+
+
+def _folded(plan: GroupPlan, fold: int, time: int) -> GroupPlan:
+    """Keep the time that a GOP spans: that is what a reader of one frame pays for."""
+    frames = -(-time // fold)
+    gop = min(frames, max(4, plan.gop * plan.fold // fold))
+    return replace(plan, fold=fold, gop=gop, transform="klt")
