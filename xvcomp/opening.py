@@ -30,8 +30,11 @@ class _CubeArray(BackendArray):
         self.dtype = np.dtype(spec.dtype).newbyteorder("=")
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        # xarray cannot take a slice apart that goes backwards and holds nothing.
+        pairs = zip(key.tuple, self.shape, strict=True)
+        plain = type(key)(tuple(_no_empty_slice(each, length) for each, length in pairs))
         return indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.OUTER, self._read
+            plain, self.shape, indexing.IndexingSupport.OUTER, self._read
         )
 
     def _read(self, key: tuple[Any, ...]) -> NDArray[Any]:
@@ -44,6 +47,10 @@ class _CubeArray(BackendArray):
         return values[tuple(0 if np.ndim(_plain(k)) == 0 else slice(None) for k in key)]
 
 
+def _no_empty_slice(key: Any, length: int) -> Any:
+    return slice(0, 0) if isinstance(key, slice) and not range(*key.indices(length)) else key
+
+
 def _plain(key: Any) -> Any:
     return [] if isinstance(key, slice) else key
 
@@ -54,7 +61,7 @@ class _Opener:
     def __init__(self, source: Any, cache_bytes: int | None, storage_options: Any) -> None:
         self._arguments = (source, cache_bytes, storage_options)
 
-    def __call__(self) -> CubeFile:
+    def __call__(self, mode: str = "r") -> CubeFile:
         source, cache_bytes, storage_options = self._arguments
         return CubeFile(source, cache_bytes=cache_bytes, storage_options=storage_options)
 
@@ -93,7 +100,7 @@ def open_source(
     xarray keeps the file open while there is room among its open files, and opens it
     again when it is needed: a thousand cubes do not exhaust the system's file handles.
     """
-    manager = CachingFileManager(_Opener(source, cache_bytes, storage_options))
+    manager = CachingFileManager(_Opener(source, cache_bytes, storage_options), mode="r")
     try:
         cube = manager.acquire()
         return _lazy_dataset(manager, cube, drop_variables, decode_cf)
