@@ -11,7 +11,7 @@ import click
 
 from xvcomp.version import __version__
 
-from . import codecs, decode, demo, encode, info, plan, verify
+from . import codecs, decode, demo, encode, eval, info, plan, verify
 
 __all__ = ["cli", "main"]
 
@@ -95,6 +95,7 @@ for _command in (
     decode.decode,
     info.info,
     verify.verify,
+    eval.evaluate,
     plan.plan,
     codecs.codecs,
     demo.demo,

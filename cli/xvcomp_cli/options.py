@@ -32,6 +32,7 @@ __all__ = [
     "overwrite_option",
     "quiet_option",
     "recipe_text",
+    "variables_option",
 ]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -118,6 +119,7 @@ def encoding_options(command: _F) -> _F:
 json_option = click.option("--json", "as_json", is_flag=True, help="Strict JSON on stdout.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what is there.")
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress and no table.")
+variables_option = _names(("--vars", "variables"), "Only these variables.")
 group_option = click.option(
     "--group", metavar="NAME", help="Group of a NetCDF file or Zarr store; / is the root alone."
 )

@@ -97,7 +97,7 @@ def _labels(
     if found is None or found.spec.dims != (dim,):
         return [None] * count
     variable = xr.conventions.decode_cf_variable(str(dim), found.variable)
-    return [str(value) for value in np.asarray(variable.values)]
+    return [str(value).removesuffix(".000000000") for value in np.asarray(variable.values)]
 
 
 def set_scores(
