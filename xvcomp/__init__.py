@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from .api import Info, encode, info, open, plan, verify
     from .evaluation import Evaluation, evaluate
     from .results import Options, Override, Progress, Report
+    from .sampling import samples
+    from .zarr_serializer import zarr_codec
 
 __all__ = [
     "Bpppb",
@@ -68,13 +70,17 @@ __all__ = [
     "info",
     "open",
     "plan",
+    "samples",
     "verify",
+    "zarr_codec",
 ]
 
 _LAZY = {
     **dict.fromkeys(("Info", "encode", "info", "open", "plan", "verify"), "api"),
     **dict.fromkeys(("Evaluation", "evaluate"), "evaluation"),
     **dict.fromkeys(("Options", "Override", "Progress", "Report"), "results"),
+    "samples": "sampling",
+    "zarr_codec": "zarr_serializer",
 }
 
 
