@@ -205,6 +205,19 @@ def test_valid_samples_never_become_the_fill_value_of_packed_integers(tmp_path):
     np.testing.assert_array_equal(decoded.a.values == 0, stored == 0)
 
 
+def test_valid_samples_never_become_a_fill_value_that_does_not_occur(tmp_path):
+    stored = (_field((6, 40, 48)) * 40).round().astype("i4")
+    stored[stored == 0] = 1
+    cube = xr.Dataset(
+        {"a": (("time", "y", "x"), stored, {"_FillValue": np.int32(0), "units": "1"})}
+    )
+    xvcomp.encode(
+        cube, tmp_path / "c.mp4", stored=True, target=xvcomp.Psnr(30), lossy=["a"], preset="fast"
+    )
+    decoded = xvcomp.open(tmp_path / "c.mp4", decode_cf=False)
+    assert (decoded.a.values != 0).all()
+
+
 def _packed(dtype="i2", fill=-999, unsigned=None):
     encoding = {
         "dtype": dtype,

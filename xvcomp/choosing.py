@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from .pipeline import EncodedGroup, GroupInput, Prepared, prepare, trial
+from .planner import choices
+from .results import Override
 from .spec import GroupPlan, Preset
 
 __all__ = ["LAMBDA", "Trial", "choose", "cropped", "span_of"]
@@ -157,7 +159,7 @@ def _measured(
 def _choose_fold(trials: _Trials, best: Trial) -> Trial:
     """Climb through the foldings as long as each is better than the one before."""
     for fold in _folds(best.plan.folds, trials.sample.shape[0]):
-        plan = _folded(best.plan, fold, trials.sample.shape[0])
+        plan = _folded(best.plan, fold, trials.sample.shape)
         found = trials.better(best, plan, "fold")
         if found.plan.fold != fold:
             return found
@@ -170,8 +172,8 @@ def _folds(folds: Sequence[int], time: int) -> list[int]:
     return [fold for fold in folds if fold > 1 and time // fold >= 4]
 
 
-def _folded(plan: GroupPlan, fold: int, time: int) -> GroupPlan:
-    """Keep the time that a GOP spans: that is what a reader of one frame pays for."""
-    frames = -(-time // fold)
-    gop = min(frames, max(4, plan.gop * plan.fold // fold))
+def _folded(plan: GroupPlan, fold: int, shape: tuple[int, int, int, int]) -> GroupPlan:
+    """Fold more, with GOPs of as many frames: each then spans more time, and costs a reader
+    of one frame more, but short GOPs would cost the gain."""
+    gop, _ = choices.gop(Override(), plan.preset, shape[0], shape[1], plan.block, fold)
     return replace(plan, fold=fold, gop=gop, transform="klt")

@@ -86,7 +86,7 @@ class GroupParts:
         places = self._places(part)
         rest = iter(packets)
         streams = [[next(rest) for _ in stream] for stream in places.streams]
-        payloads = [() if place is None else (next(rest),) for place in places.payloads]
+        payloads = [self._payload(kind, place, rest) for kind, place in enumerate(places.payloads)]
         ys, xs = self.blocks[part.block]
         frames = self.frames(part)
         whole = DecodePart(
@@ -123,8 +123,20 @@ class GroupParts:
     def _payload_place(self, part: Part, kind: int) -> ByteRange | None:
         if (self.group.mask, self.group.residual)[kind] is None:
             return None
-        frame = part.gop * self.group.window
-        return self.reader.packet_place(frame, self.group.slot + 2 * part.block + kind)
+        frame, slot = part.gop * self.group.window, self.group.slot + 2 * part.block + kind
+        # An empty payload (all samples valid) has no packet, and the checksum of nothing.
+        empty = self.group.packet_checksums.numpy()[part.block, kind, part.gop] == 0
+        if empty and not self.reader.has_packet(frame, slot):
+            return None
+        return self.reader.packet_place(frame, slot)
+
+    def _payload(
+        self, kind: int, place: ByteRange | None, rest: Iterator[bytes]
+    ) -> tuple[bytes, ...]:
+        """Take a mask (kind 0) or a residual from fetched packets."""
+        if (self.group.mask, self.group.residual)[kind] is None:
+            return ()
+        return (b"",) if place is None else (next(rest),)
 
     def _stream(self, part: Part, number: int, packets: Sequence[bytes], threads: int) -> Planes:
         group = self.group

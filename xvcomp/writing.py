@@ -111,6 +111,8 @@ def _add_group(writer: Mp4Writer, encoded: EncodedGroup, slot: int) -> tuple[Ban
             writer.add_segment(tracks[block * streams + number], segment)
         for kind, payloads in enumerate((window.masks, window.residuals)):
             for gop, payload in enumerate(payloads):
+                if not payload:
+                    continue
                 frame = window.window.time.start + gop * group.window
                 writer.add_packet(frame, slot + 2 * block + kind, payload)
     return placed, slot + 2 * blocks

@@ -146,6 +146,10 @@ class ContainerReader(ABC):
         """
 
     @abstractmethod
+    def has_packet(self, frame: int, slot: int) -> bool:
+        """Whether there is a timed payload at that position."""
+
+    @abstractmethod
     def packet_nbytes(self, frame: int, slot: int) -> int:
         """Return the size of one timed payload."""
 

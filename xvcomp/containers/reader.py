@@ -142,6 +142,10 @@ class Mp4Reader(ContainerReader):
             raise ContainerError(f"{self._source.name} has no packet at frame {frame}, slot {slot}")
         return place
 
+    def has_packet(self, frame: int, slot: int) -> bool:
+        """Whether there is a timed payload at that position."""
+        return (frame, slot) in self._packets
+
     def packet_nbytes(self, frame: int, slot: int) -> int:
         """Return the size of one timed payload."""
         return self._packets[frame, slot].nbytes

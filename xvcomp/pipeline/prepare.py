@@ -11,7 +11,7 @@ from .. import masks
 from ..spec import Klt
 from ..transforms import folding, klt
 from .parallel import map_ordered
-from .windows import GroupInput, Window, windows
+from .windows import GroupInput, VariableInput, Window, windows
 
 __all__ = ["Prepared", "WindowData", "prepare"]
 
@@ -121,7 +121,7 @@ def prepare(data: GroupInput, *, span: int, block: tuple[int, int], fold: int = 
         data=data,
         windows=parts,
         fold=fold,
-        specials=total.specials,
+        specials=tuple(map(_with_fill_values, data.variables, total.specials)),
         valid_min=total.low,
         valid_max=total.high,
         moments=total.moments,
@@ -173,6 +173,12 @@ class _Scan:
         )
 
 
+def _with_fill_values(variable: VariableInput, found: NDArray[Any]) -> NDArray[Any]:
+    """Add the fill values that do not occur: no decoded sample may turn into one."""
+    declared = np.array(variable.fill_values, dtype=variable.dtype)
+    return _union(found, masks.specials_of(declared, variable.fill_values))
+
+
 def _union(first: NDArray[Any], second: NDArray[Any]) -> NDArray[Any]:
     """Merge lists of special values by their bits, for NaN is not equal to itself."""
     seen = {value.tobytes() for value in first}
@@ -184,9 +190,7 @@ def _stored(data: GroupInput, window: Window) -> tuple[NDArray[Any], ...]:
     return tuple(v.read(window.time, window.y, window.x) for v in data.variables)
 
 
-def _read(
-    data: GroupInput, window: Window, specials: tuple[NDArray[Any], ...]
-) -> WindowData:
+def _read(data: GroupInput, window: Window, specials: tuple[NDArray[Any], ...]) -> WindowData:
     return _assemble(data, window, _stored(data, window), specials)
 
 
@@ -218,4 +222,10 @@ def _ignored(data: GroupInput, window: Window) -> NDArray[np.bool_] | None:
         else np.zeros((time, v.bands, y, x), dtype=np.bool_)
         for v in data.variables
     ]
-    return np.concatenate([np.broadcast_to(part, (time, v.bands, y, x)) for part, v in zip(parts, data.variables, strict=True)], axis=1)
+    return np.concatenate(
+        [
+            np.broadcast_to(part, (time, v.bands, y, x))
+            for part, v in zip(parts, data.variables, strict=True)
+        ],
+        axis=1,
+    )

@@ -13,7 +13,7 @@ _MAX_WINDOW_SAMPLES = 32_000_000
 _MAX_BLOCK = 2048
 _BLOCK = 1024
 _CODECS = ("libx265", "libsvtav1")
-_FOLDS = {"balanced": (1, 4, 8, 16), "best": (1, 2, 4, 8, 16, 24, 32)}
+_FOLDS = {"balanced": (1, 4, 8, 16, 24), "best": (1, 2, 4, 8, 16, 24, 32)}
 _GOPS = {"fast": 48, "balanced": 96, "best": 256}
 _MAX_KLT_BANDS = 128
 
