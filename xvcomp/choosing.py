@@ -20,7 +20,7 @@ __all__ = ["LAMBDA", "Trial", "choose", "cropped", "span_of"]
 
 LAMBDA = 0.13
 
-_SAMPLE = 3_000_000
+_SAMPLES: dict[Preset, int] = {"fast": 500_000, "balanced": 800_000, "best": 3_000_000}
 _LEAST_SIDE = 64
 _MARGIN = 0.99
 """A candidate must be better by 1 %: less is within what a sample can tell."""
@@ -69,9 +69,9 @@ def cropped(data: GroupInput, height: int, width: int) -> GroupInput:
     return GroupInput(variables=variables, shape=(time, bands, height, width))
 
 
-def _sample(data: GroupInput) -> GroupInput:
+def _sample(data: GroupInput, samples: int) -> GroupInput:
     time, bands, height, width = data.shape
-    area = max(_LEAST_SIDE**2, _SAMPLE // (time * bands))
+    area = max(_LEAST_SIDE**2, samples // (time * bands))
     if area >= height * width:
         return data
     side = max(_LEAST_SIDE, 8 * int(math.sqrt(area) // 8))
@@ -95,7 +95,7 @@ def choose(
     """
     if len(plan.codecs) + len(plan.folds) <= 2:
         return plan
-    sample = _sample(data)
+    sample = _sample(data, _SAMPLES[plan.preset])
     trials = _Trials(sample, math.prod(data.shape) / math.prod(sample.shape), step, on_trial)
     best = trials.run(plan)
     for codec, bit_depth in plan.codecs:

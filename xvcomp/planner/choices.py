@@ -14,6 +14,8 @@ _MAX_BLOCK = 2048
 _BLOCK = 1024
 _CODECS = ("libx265", "libsvtav1")
 _FOLDS = {"balanced": (1, 4, 8, 16, 24), "best": (1, 2, 4, 8, 16, 24, 32)}
+_LIGHT_GOP_SAMPLES = 4_000_000
+_LONGEST_GOP = 256
 _GOPS = {"fast": 48, "balanced": 96, "best": 256}
 _MAX_KLT_BANDS = 128
 
@@ -103,7 +105,9 @@ def gop(
             raise PlanError(f"a GOP has at least 1 frame, got {own.gop}")
         return min(own.gop, frames), "asked for"
     fits = max(1, _MAX_WINDOW_SAMPLES // (bands * fold * block[0] * block[1]))
-    longest = _GOPS[preset]
+    # Small frames decode fast: longer GOPs then cost little time and save bits.
+    light = _LIGHT_GOP_SAMPLES // (bands * fold * block[0] * block[1])
+    longest = max(_GOPS[preset], min(light, _LONGEST_GOP))
     if fits < min(frames, longest):
         return fits, "as many frames as fit into memory at a time"
     if frames <= longest:
