@@ -169,7 +169,11 @@ def _next_q(state: _State[P], slope: float) -> float | None:
         return _between(state.goal, below, above)
     point = below or above
     assert point is not None  # the last point was outside the window
-    q = point.q + (state.goal.aim - _finite(point.value, state.goal)) / _local_slope(state, slope)
+    move = (state.goal.aim - _finite(point.value, state.goal)) / _local_slope(state, slope)
+    if len(state.points) > 2:
+        # All on one side: the curve is flatter than it looked, so stride out.
+        move = math.copysign(max(abs(move), 0.3 * 2.0 ** (len(state.points) - 2)), move)
+    q = point.q + move
     q = min(max(q, state.lowest), state.highest)
     tried = any(abs(p.q - q) < _RESOLUTION for p in state.points)
     return None if tried else q
