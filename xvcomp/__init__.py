@@ -35,6 +35,7 @@ from .version import __version__
 if TYPE_CHECKING:
     from .api import Info, encode, info, open, plan, verify
     from .evaluation import Evaluation, evaluate
+    from .report import Sweep, sweep
     from .results import Options, Override, Progress, Report
     from .sampling import samples
     from .zarr_serializer import zarr_codec
@@ -61,6 +62,7 @@ __all__ = [
     "Ratio",
     "Report",
     "Ssim",
+    "Sweep",
     "Target",
     "TargetError",
     "XvcompError",
@@ -71,6 +73,7 @@ __all__ = [
     "open",
     "plan",
     "samples",
+    "sweep",
     "verify",
     "zarr_codec",
 ]
@@ -78,6 +81,7 @@ __all__ = [
 _LAZY = {
     **dict.fromkeys(("Info", "encode", "info", "open", "plan", "verify"), "api"),
     **dict.fromkeys(("Evaluation", "evaluate"), "evaluation"),
+    **dict.fromkeys(("Sweep", "sweep"), "report"),
     **dict.fromkeys(("Options", "Override", "Progress", "Report"), "results"),
     "samples": "sampling",
     "zarr_codec": "zarr_serializer",

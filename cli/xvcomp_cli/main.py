@@ -11,7 +11,7 @@ import click
 
 from xvcomp.version import __version__
 
-from . import codecs, decode, demo, encode, eval, info, plan, verify
+from . import codecs, decode, demo, encode, eval, info, plan, sweep, verify
 
 __all__ = ["cli", "main"]
 
@@ -96,6 +96,7 @@ for _command in (
     info.info,
     verify.verify,
     eval.evaluate,
+    sweep.sweep,
     plan.plan,
     codecs.codecs,
     demo.demo,

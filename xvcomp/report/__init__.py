@@ -1,3 +1,6 @@
-"""Reports: numbers, plots, pages. Nothing is here yet."""
+"""Reports: sweeps over encodings, and what they show as numbers, plots and one page."""
 
-__all__: list[str] = []
+from .points import Sweep, SweepPoint
+from .sweeping import sweep
+
+__all__ = ["Sweep", "SweepPoint", "sweep"]
