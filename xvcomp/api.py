@@ -26,7 +26,7 @@ from .recipe import load_recipe
 from .reporting import GroupWork, make_report
 from .results import OnProgress, Options, Override, Progress, Report
 from .solving import solve
-from .spec import GroupPlan, Manifest, Plan, Psnr, StreamInfo
+from .spec import GroupPlan, Manifest, MaxError, Plan, Psnr, StreamInfo
 from .survey import survey
 from .verifying import check_promises, check_sidecar, measure_all
 from .writing import Contents, write_file
@@ -314,6 +314,8 @@ def _job(cube: _Cube, group: GroupPlan, on_progress: OnProgress | None) -> Job:
 def _choose(jobs: Sequence[Job], on_progress: OnProgress | None) -> None:
     """Let trials decide what the plan leaves open."""
     for each in quality_sets([job for job in jobs if not job.plan.lossless]):
+        if isinstance(each.target, MaxError):
+            continue
         step = step_of(start_quality(each.target), each.peak)
         for job in each.jobs:
             own = step / math.sqrt(job.multiplicity)
@@ -365,7 +367,8 @@ def _publish(
         written = CubeFile(writer.temporary)
         try:
             check_sidecar(written, cube.variables)
-            stats = measure_all(written, cube.by_name(), on_progress)
+            targets = {job.plan.name: job.plan.target for job in jobs}
+            stats = measure_all(written, cube.by_name(), on_progress, targets)
             report = make_report(
                 written,
                 str(path),
@@ -377,9 +380,9 @@ def _publish(
             )
         finally:
             written.close()
-        check_promises(report, {job.plan.name: job.plan.target for job in jobs})
+        check_promises(report, targets)
         writer.publish()
-        return report
+        return replace(report, notes=(*report.notes, *(n for job in jobs for n in job.notes)))
     except BaseException:
         writer.abort()
         raise

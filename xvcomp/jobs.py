@@ -28,6 +28,7 @@ class Job:
     encoded: EncodedGroup | None = None
     encodes: int = 0
     encode_seconds: float = 0.0
+    notes: tuple[str, ...] = ()
 
     @property
     def multiplicity(self) -> int:

@@ -67,7 +67,7 @@ def make_report(
     """
     manifest, nbytes = cube.manifest, cube.reader.nbytes
     done = work or {}
-    lossy = [group for group in manifest.groups if group.layout is not None]
+    lossy = [group for group in manifest.groups if not group.lossless]
     totals, peaks = _sets(lossy, stats, done)
     groups = tuple(
         _group_report(cube, group, stats[group.name], peaks, done) for group in manifest.groups
@@ -128,7 +128,7 @@ def _group_report(
         name=group.name,
         variables=group.variables,
         quality_set=group.quality_set,
-        lossless=group.layout is None,
+        lossless=group.lossless,
         codec=group.codec,
         preset=group.preset,
         quantizer=group.quantizer,

@@ -4,12 +4,14 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from .bounding import PacketJob, best_bounded
+from .bounds import mean_correction
 from .errors import PlanError, TargetError
 from .jobs import Job, QualitySet, quality_sets, start_quality, step_of
 from .pipeline import EncodedGroup, Window, encode_lossless
 from .results import OnProgress, Progress
 from .search import Goal, Point, Update, search
-from .spec import Bpppb, Psnr, Quality, Ratio, Target
+from .spec import Bpppb, MaxError, Psnr, Quality, Ratio, Target
 
 __all__ = ["PSNR_WINDOW_DB", "SIZE_WINDOW", "solve"]
 
@@ -73,8 +75,10 @@ def solve(
     teller = _Teller(on_progress)
     for job in jobs:
         if job.plan.lossless:
-            job.encoded = encode_lossless(job.prepared, job.plan)
+            teller.begin(job.plan.name, [job])
+            job.encoded = encode_lossless(job.prepared, job.plan, on_window=teller.window)
             job.encodes += 1
+            job.encode_seconds += job.encoded.encode_seconds
     sets = quality_sets([job for job in jobs if not job.plan.lossless])
     of_size = [each for each in sets if isinstance(each.target, Bpppb | Ratio)]
     for each in sets:
@@ -92,8 +96,26 @@ def _solve_set(quality_set: QualitySet, teller: _Teller) -> None:
             _encode_set(quality_set, db, teller)
         case Psnr(db=db):
             _solve_psnr(quality_set, db, teller)
+        case MaxError():
+            for job in quality_set.jobs:
+                _solve_bound(job, teller)
         case _:
             raise PlanError(f"target {target!r} is not supported yet")
+
+
+def _solve_bound(job: Job, teller: _Teller) -> None:
+    target = job.plan.target
+    assert isinstance(target, MaxError)  # only such jobs come here
+
+    def begin() -> Callable[[Window], None]:
+        teller.begin(job.plan.name, [job])
+        return teller.window
+
+    found, notes = best_bounded(job.plan, job.prepared, target, begin)
+    job.encoded = found[0].encoded
+    job.encodes += len(found)
+    job.encode_seconds += sum(each.encoded.encode_seconds for each in found)
+    job.notes += notes
 
 
 def _encode_set(quality_set: QualitySet, q: float, teller: _Teller) -> list[EncodedGroup]:
@@ -118,7 +140,34 @@ def _solve_psnr(quality_set: QualitySet, db: float, teller: _Teller) -> None:
         what=f"PSNR in dB (peak {peak:g})",
     )
     start = start_quality(quality_set.target)
-    _keep(quality_set.jobs, search(evaluate, goal, start=start, slope=0.95))
+    try:
+        _keep(quality_set.jobs, search(evaluate, goal, start=start, slope=0.95))
+    except TargetError:
+        if any(job.plan.reasons.get("codec") == "asked for" for job in quality_set.jobs):
+            raise
+        _keep(quality_set.jobs, _search_without_video(quality_set, goal, teller))
+
+
+def _search_without_video(
+    quality_set: QualitySet, goal: Goal, teller: _Teller
+) -> Iterator[Update[list[EncodedGroup]]]:
+    """Search above what the codec can reach: quantise and predict, without a video."""
+    jobs, peak = quality_set.jobs, quality_set.peak
+    alone = [PacketJob.of(job.plan, job.prepared) for job in jobs]
+
+    def evaluate(q: float) -> Point[list[EncodedGroup]]:
+        teller.begin(quality_set.name, jobs)
+        encoded = []
+        for job, packets in zip(jobs, alone, strict=True):
+            step = step_of(q, peak) / math.sqrt(job.multiplicity)
+            encoded.append(packets.encode(mean_correction(step, job.prepared), teller.window))
+            job.encodes += 1
+            job.encode_seconds += encoded[-1].encode_seconds
+        value = quality_set.stats(encoded).psnr_db(peak)
+        finest = all(each.group.lossless for each in encoded)
+        return Point(q=q, value=value, payload=encoded, finest=finest)
+
+    return search(evaluate, goal, start=goal.aim)
 
 
 def _keep(jobs: Sequence[Job], updates: Iterator[Update[list[EncodedGroup]]]) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from . import masks
+from .bounds import allowed_error
 from .dataset import StoredVariable
 from .errors import ErrorBoundExceeded
 from .inputs import group_input
@@ -20,7 +21,7 @@ from .pipeline.parallel import map_ordered
 from .pipeline.windows import Window, windows
 from .reading import CubeFile
 from .results import OnProgress, Progress, Report
-from .spec import BandGroup, Bpppb, Psnr, Ratio, Target
+from .spec import BandGroup, Bpppb, MaxError, Psnr, Ratio, Target
 
 __all__ = ["check_promises", "check_sidecar", "measure", "measure_all"]
 
@@ -30,6 +31,7 @@ class _Comparison:
     cube: CubeFile
     group: BandGroup
     data: GroupInput
+    target: Target | None = None
 
     def window(self, window: Window) -> list[ErrorStats]:
         """Compare one GOP of one block."""
@@ -42,7 +44,7 @@ class _Comparison:
     def _variable(self, number: int, decoded: NDArray[Any], window: Window) -> ErrorStats:
         variable = self.data.variables[number]
         stored = variable.read(window.time, window.y, window.x)
-        if self.group.layout is None and stored.tobytes() != decoded.tobytes():
+        if self.group.lossless and stored.tobytes() != decoded.tobytes():
             raise ErrorBoundExceeded(f"{variable.name!r} was to be lossless, and is not")
         valid = _valid(stored, variable.fill_values)
         if not _same_gaps(stored, decoded, valid, _valid(decoded, variable.fill_values)):
@@ -52,7 +54,33 @@ class _Comparison:
         counted = valid
         if variable.ignore is not None:
             counted = valid & ~variable.ignore(window.time, window.y, window.x)
+        if isinstance(self.target, MaxError):
+            self._check_bound(self.target, number, stored, decoded, valid)
         return ErrorStats.of(stored, decoded, counted).scaled(variable.scale, variable.offset)
+
+    def _check_bound(
+        self,
+        target: MaxError,
+        number: int,
+        stored: NDArray[Any],
+        decoded: NDArray[Any],
+        valid: NDArray[np.bool_],
+    ) -> None:
+        if self.group.lossless or not valid.any():
+            return
+        low, high = self.group.valid_min[number], self.group.valid_max[number]
+        if low is None or high is None:
+            raise ErrorBoundExceeded(f"group {self.group.name!r} knows no valid samples")
+        variable = self.data.variables[number]
+        allowed = allowed_error(target, variable, low, high)
+        truth = stored[valid].astype(np.float64)
+        error = np.abs(truth - decoded[valid].astype(np.float64))
+        pointwise = target.relative == "pointwise"
+        if not (error <= (allowed * np.abs(truth) if pointwise else allowed)).all():
+            raise ErrorBoundExceeded(
+                f"{variable.name!r} is off by up to {error.max():g} in stored units; "
+                f"promised: {target.value:g} ({target.relative})"
+            )
 
 
 def _valid(values: NDArray[Any], fill_values: tuple[Any, ...]) -> NDArray[np.bool_]:
@@ -72,9 +100,22 @@ def _same_gaps(
 
 
 def measure(
-    cube: CubeFile, group: BandGroup, data: GroupInput, on_progress: OnProgress | None = None
+    cube: CubeFile,
+    group: BandGroup,
+    data: GroupInput,
+    on_progress: OnProgress | None = None,
+    target: Target | None = None,
 ) -> tuple[ErrorStats, ...]:
     """Decode a group from a file and compare it, sample by sample.
+
+    Parameters
+    ----------
+    cube : CubeFile
+    group : BandGroup
+    data : GroupInput
+    on_progress : callable, optional
+    target : Target, optional
+        A bound is checked on every valid sample.
 
     Returns
     -------
@@ -84,11 +125,11 @@ def measure(
     Raises
     ------
     ErrorBoundExceeded
-        If a gap moved, or a lossless value changed.
+        If a gap moved, a lossless value changed, or a bound is broken.
     ContainerError
         If the file is damaged.
     """
-    comparison = _Comparison(cube, group, data)
+    comparison = _Comparison(cube, group, data, target)
     parts = windows(group.shape, group.window, group.block)
     found: list[list[ErrorStats]] = []
     for window, stats in zip(parts, map_ordered(comparison.window, parts), strict=True):
@@ -106,11 +147,17 @@ def measure(
 
 
 def measure_all(
-    cube: CubeFile, variables: Mapping[str, StoredVariable], on_progress: OnProgress | None = None
+    cube: CubeFile,
+    variables: Mapping[str, StoredVariable],
+    on_progress: OnProgress | None = None,
+    targets: Mapping[str, Target] | None = None,
 ) -> dict[str, tuple[ErrorStats, ...]]:
-    """Compare every group of a file with a dataset's stored variables."""
+    """Compare every group of a file with a dataset's stored variables, and with its target."""
+    wanted = targets or {}
     return {
-        group.name: measure(cube, group, group_input(group, variables), on_progress)
+        group.name: measure(
+            cube, group, group_input(group, variables), on_progress, wanted.get(group.name)
+        )
         for group in cube.manifest.groups
     }
 

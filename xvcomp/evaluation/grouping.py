@@ -88,7 +88,7 @@ def groups_of_file(
                     name=group.name,
                     pairs=tuple(_pair(name, reference, decoded, axes) for name in names),
                     quality_set=group.quality_set,
-                    exact=group.layout is None,
+                    exact=group.lossless,
                     repeat=group.repeat,
                     span=group.window,
                 )

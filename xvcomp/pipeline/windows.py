@@ -65,7 +65,9 @@ class GroupInput:
     def band_slices(self) -> list[slice]:
         """Where each variable's bands lie."""
         ends = np.cumsum([variable.bands for variable in self.variables])
-        return [slice(int(end) - v.bands, int(end)) for v, end in zip(self.variables, ends, strict=True)]
+        return [
+            slice(int(end) - v.bands, int(end)) for v, end in zip(self.variables, ends, strict=True)
+        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,37 +1,31 @@
-"""The correction layer: what makes a lossy base exact, or keep an error bound.
+"""What makes a lossy base exact, or keeps an error bound, or does without a base.
 
-Pure functions on arrays of any shape. Elementwise arithmetic in a fixed order only, so
-that every machine rebuilds the same values. Every decoder raises ``ValueError`` on
-payloads that it did not write, and allocates nothing that the asked-for shape does not.
+Pure functions on arrays. What a decoder computes is elementwise arithmetic in a fixed
+order, so that every machine rebuilds the same values. Every decoder raises ``ValueError``
+on payloads that it did not write, and allocates nothing that the asked-for shape does not.
 """
 
-from .correction import apply_bits, apply_integer, correct_bits, correct_integer, integer_step
-from .floats import (
-    FloatCorrection,
-    apply_float,
-    correct_float,
-    decode_float,
-    encode_float,
-    float_step,
-)
+from .codes import decode_codes, encode_codes
+from .exceptions import decode_exceptions, encode_exceptions
+from .exponential import exp2
 from .framing import pack, unpack
 from .integers import decode_ints, encode_ints
 from .lossless import decode_lossless, encode_lossless
+from .pyramid import decode_pyramid, encode_pyramid
+from .steps import float_step, integer_step
 
 __all__ = [
-    "FloatCorrection",
-    "apply_bits",
-    "apply_float",
-    "apply_integer",
-    "correct_bits",
-    "correct_float",
-    "correct_integer",
-    "decode_float",
+    "decode_codes",
+    "decode_exceptions",
     "decode_ints",
     "decode_lossless",
-    "encode_float",
+    "decode_pyramid",
+    "encode_codes",
+    "encode_exceptions",
     "encode_ints",
     "encode_lossless",
+    "encode_pyramid",
+    "exp2",
     "float_step",
     "integer_step",
     "pack",

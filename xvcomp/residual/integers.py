@@ -12,7 +12,7 @@ from .framing import join_varints, pack, split_varints, unpack, unzigzag, zigzag
 __all__ = ["decode_ints", "encode_ints", "pco_decode", "pco_encode"]
 
 # First byte of a payload. Numbers never change their meaning once released.
-_ZERO, _CONSTANT, _VARINTS, _PCO, _SPARSE, _CONTEXTS = range(6)
+_ZERO, _CONSTANT, _VARINTS, _PCO, _SPARSE = range(5)
 _PCO_DTYPES: tuple[np.dtype[Any], ...] = (
     np.dtype(np.int16),
     np.dtype(np.int32),
@@ -22,15 +22,12 @@ _PCO_DTYPES: tuple[np.dtype[Any], ...] = (
 _MAX_VARINTS = 64
 
 
-def encode_ints(k: NDArray[np.integer[Any]], *, contexts: NDArray[np.uint8] | None = None) -> bytes:
+def encode_ints(k: NDArray[np.integer[Any]]) -> bytes:
     """Code integers in the smallest of several ways.
 
     Parameters
     ----------
     k : ndarray of integers in the range of int64, any shape
-    contexts : ndarray of uint8, shape of ``k``, optional
-        A class for each sample that the decoder knows too. Classes are coded apart
-        where that is smaller.
 
     Returns
     -------
@@ -45,59 +42,18 @@ def encode_ints(k: NDArray[np.integer[Any]], *, contexts: NDArray[np.uint8] | No
     flat = np.asarray(k).reshape(-1)
     if flat.dtype == np.uint64:
         flat = flat.view(np.int64)
-    best = _encode_flat(flat)
-    if contexts is None or len(best) < 64:
-        return best
-    groups = _split(flat, _checked_contexts(contexts, flat.size))
-    apart = bytes([_CONTEXTS]) + pack([_encode_flat(group) for group in groups])
-    return min(best, apart, key=len)
+    return _encode_flat(flat)
 
 
-def decode_ints(
-    payload: bytes, shape: tuple[int, ...], *, contexts: NDArray[np.uint8] | None = None
-) -> NDArray[np.int64]:
+def decode_ints(payload: bytes, shape: tuple[int, ...]) -> NDArray[np.int64]:
     """Undo ``encode_ints``.
 
     Raises
     ------
     ValueError
-        If the payload is damaged, of another shape, or needs ``contexts``.
+        If the payload is damaged or of another shape.
     """
-    size = math.prod(shape)
-    if payload[:1] == bytes([_CONTEXTS]):
-        if contexts is None:
-            raise ValueError("the integers were coded by contexts, and none were given")
-        flat = _decode_contexts(payload[1:], _checked_contexts(contexts, size))
-    else:
-        flat = _decode_flat(payload, size)
-    return flat.reshape(shape)
-
-
-def _checked_contexts(contexts: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    if contexts.dtype != np.uint8 or contexts.size != size:
-        raise ValueError(
-            f"contexts must be uint8, one for each of {size} samples; "
-            f"got {contexts.size} of {contexts.dtype}"
-        )
-    return contexts.reshape(-1)
-
-
-def _split(flat: NDArray[np.int64], contexts: NDArray[np.uint8]) -> list[NDArray[np.int64]]:
-    order = np.argsort(contexts, kind="stable")
-    counts = np.bincount(contexts, minlength=256)
-    return np.split(flat[order], np.cumsum(counts[counts > 0])[:-1])
-
-
-def _decode_contexts(data: bytes, contexts: NDArray[np.uint8]) -> NDArray[np.int64]:
-    counts = np.bincount(contexts, minlength=256)
-    present = counts[counts > 0]
-    payloads = unpack(data)
-    if len(payloads) != present.size:
-        raise ValueError(f"{len(payloads)} payloads for {present.size} contexts")
-    flat = np.empty(contexts.size, dtype=np.int64)
-    groups = [_decode_flat(p, int(n)) for p, n in zip(payloads, present, strict=True)]
-    flat[np.argsort(contexts, kind="stable")] = np.concatenate(groups) if groups else 0
-    return flat
+    return _decode_flat(payload, math.prod(shape)).reshape(shape)
 
 
 def _encode_flat(flat: NDArray[np.int64]) -> bytes:

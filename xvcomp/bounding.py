@@ -1,0 +1,171 @@
+"""Keep bounds on every sample: try packets and video with corrections, take the smallest."""
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+from .bounds import corrections
+from .errors import CodecError, ContainerError
+from .pipeline import (
+    Correction,
+    EncodedGroup,
+    Prepared,
+    Window,
+    encode_bounded,
+    encode_lossless,
+    prepare,
+    trial,
+)
+from .spec import GroupPlan, MaxError
+
+__all__ = ["Candidate", "PacketJob", "best_bounded"]
+
+_log = logging.getLogger(__name__)
+
+_WINDOW_SAMPLES = 4_000_000
+_LOW_RATE = 1.0
+"""Bits per sample below which video under corrections may be smaller than packets alone."""
+_RATIOS = (4.0, 8.0, 16.0)
+"""Video steps to try, over the width of the bound; sizes are flat around the best."""
+
+OnWindow = Callable[[Window], None]
+Begin = Callable[[], OnWindow]
+"""Called before each trial; gives what is to be told of its windows."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """One way of coding a group, as measured."""
+
+    encoded: EncodedGroup
+    what: str
+
+    @property
+    def nbytes(self) -> int:
+        """Of all packets."""
+        return self.encoded.nbytes
+
+
+@dataclass(frozen=True, slots=True)
+class PacketJob:
+    """A group to be coded without video, its GOPs as long as memory allows."""
+
+    plan: GroupPlan
+    prepared: Prepared
+
+    @classmethod
+    def of(cls, plan: GroupPlan, prepared: Prepared) -> Self:
+        """Cut a group that was prepared for a video anew."""
+        time, bands, _, _ = prepared.data.shape
+        fits = max(1, _WINDOW_SAMPLES // (bands * plan.block[0] * plan.block[1]))
+        asked = plan.reasons.get("gop") == "asked for"
+        span = min(time, plan.gop * plan.fold if asked else fits)
+        alone = replace(plan, codec="none", transform="none", gop=span, fold=1)
+        return cls(alone, prepare(prepared.data, span=span, block=plan.block))
+
+    def encode(self, correction: Correction | None, on_window: OnWindow | None) -> EncodedGroup:
+        """Encode within the limits of a correction, or without loss if there is none."""
+        if correction is None:
+            return encode_lossless(self.prepared, self.plan, on_window=on_window)
+        return encode_bounded(self.prepared, self.plan, correction, on_window=on_window)
+
+
+def best_bounded(
+    plan: GroupPlan, prepared: Prepared, target: MaxError, begin: Begin
+) -> tuple[list[Candidate], tuple[str, ...]]:
+    """Encode a group in every way that may be the smallest.
+
+    Parameters
+    ----------
+    plan : GroupPlan
+        A codec that was asked for is used, whether or not its video pays.
+    prepared : Prepared
+    target : MaxError
+    begin : callable
+
+    Returns
+    -------
+    candidates : list of Candidate
+        The smallest first.
+    notes : tuple of str
+        What was chosen, and why.
+
+    Raises
+    ------
+    CodecError
+        If the codec that was asked for fails.
+    """
+    ways = corrections(target, prepared)
+    if not ways:
+        alone = PacketJob.of(plan, prepared)
+        exact = Candidate(encoded=alone.encode(None, begin()), what="exact values")
+        why = "the bound is finer than the values themselves"
+        return [exact], (f"group {plan.name!r} is kept without loss: {why}",)
+    asked = plan.reasons.get("codec") == "asked for"
+    found: list[Candidate] = []
+    if not (asked or plan.preset == "fast"):
+        found += _packets(PacketJob.of(plan, prepared), ways, begin)
+    if not found or plan.preset == "best" or _bits(found, prepared) < _LOW_RATE:
+        found += _videos(plan, prepared, ways, begin, may_fail=not asked)
+    if not found:
+        found += _packets(PacketJob.of(plan, prepared), ways, begin)
+    found.sort(key=lambda each: each.nbytes)
+    return found, (_why(plan, found),)
+
+
+def _why(plan: GroupPlan, found: Sequence[Candidate]) -> str:
+    sizes = ", ".join(f"{each.what} {each.nbytes} bytes" for each in found)
+    return f"group {plan.name!r}: {sizes}"
+
+
+def _bits(found: Sequence[Candidate], prepared: Prepared) -> float:
+    best = min((each.nbytes for each in found), default=math.inf)
+    return 8 * best / math.prod(prepared.data.shape)
+
+
+def _packets(job: PacketJob, ways: Sequence[Correction], begin: Begin) -> Iterator[Candidate]:
+    for way in ways:
+        encoded = job.encode(way, begin())
+        yield Candidate(encoded=encoded, what=f"{way.spec.kind} steps without video")
+    # Values that are coarser than the bound are smallest as they are.
+    yield Candidate(encoded=job.encode(None, begin()), what="exact values")
+
+
+def _videos(
+    plan: GroupPlan,
+    prepared: Prepared,
+    ways: Sequence[Correction],
+    begin: Begin,
+    *,
+    may_fail: bool,
+) -> Iterator[Candidate]:
+    for way in ways:
+        if way.spec.kind == "linear":
+            try:
+                yield _best_video(plan, prepared, way, begin)
+            except (CodecError, ContainerError) as error:
+                if not may_fail:
+                    raise
+                _log.warning("%s cannot code group %r: %s", plan.codec, plan.name, error)
+
+
+def _best_video(plan: GroupPlan, prepared: Prepared, way: Correction, begin: Begin) -> Candidate:
+    """Find the step of the video at which video and corrections together are smallest."""
+    spec = replace(way.spec, coder="plain" if plan.preset == "fast" else "pyramid")
+    wanted = replace(way, spec=spec)
+    scales = [abs(variable.scale) for variable in prepared.data.variables]
+    width = min(step * scale for step, scale in zip(way.spec.steps, scales, strict=True))
+    sample = prepared.windows[:: max(1, len(prepared.windows) // 2)][:2]
+    whole = len(sample) == len(prepared.windows)
+
+    def attempt(ratio: float, only: Sequence[Window] | None) -> EncodedGroup:
+        step = ratio * width
+        return trial(prepared, plan, step, correction=wanted, only=only, on_window=begin())
+
+    ratios = _RATIOS[:1] if plan.preset == "fast" else _RATIOS
+    tried = {ratio: attempt(ratio, None if whole else sample) for ratio in ratios}
+    best = min(tried, key=lambda ratio: tried[ratio].nbytes)
+    encoded = tried[best] if whole else attempt(best, None)
+    return Candidate(encoded=encoded, what=f"{plan.codec} at {best:g} times the bound, corrected")

@@ -1,0 +1,155 @@
+"""What an error bound means for stored samples, and how it becomes a quantiser."""
+
+import math
+
+import numpy as np
+
+from .errors import PlanError
+from .pipeline import Correction, Prepared, VariableInput
+from .residual import float_step, integer_step
+from .spec import MaxError, ResidualSpec
+
+__all__ = ["SLACK", "allowed_error", "corrections", "mean_correction"]
+
+SLACK = 1 + 4 * float(np.finfo(np.float64).eps)
+"""Neither 0.0003 nor 0.0001 is exact in binary: 3 * 0.0001 counts as within 0.0003."""
+
+_EXACT = 2.0**45
+"""Larger multiples of a step lose precision in float64 arithmetic."""
+
+_NARROW = 4.0
+"""Largest over smallest magnitude up to which an absolute bound is tried for a relative one."""
+
+
+def allowed_error(target: MaxError, variable: VariableInput, low: float, high: float) -> float:
+    """Return the largest error of a stored sample that keeps a bound; relative if pointwise.
+
+    Parameters
+    ----------
+    target : MaxError
+        In unpacked units, or relative.
+    variable : VariableInput
+    low, high : float
+        Extremes of the valid stored samples; NaN without any.
+
+    Returns
+    -------
+    float
+        For integers the largest integer whose unpacked size keeps the bound.
+
+    Raises
+    ------
+    PlanError
+        If the bound is relative to each sample and the variable has an offset.
+    """
+    scale = abs(variable.scale)
+    if target.relative == "pointwise":
+        if variable.offset:
+            raise PlanError(
+                f"{variable.name!r} has an add_offset of {variable.offset:g}: bounds relative to "
+                "each sample are not supported for it; give an absolute one"
+            )
+        return target.value
+    bound = target.value
+    if target.relative == "range":
+        bound *= (high - low) * scale if high > low else 0.0
+    if variable.dtype.kind in "iu":
+        return float(_whole_bound(bound, scale))
+    return bound if scale == 1.0 else math.nextafter(bound / scale, 0.0)
+
+
+def _whole_bound(bound: float, scale: float) -> int:
+    """Return the largest n for which n * scale <= bound, both rounded as floats are."""
+    whole = int(min(bound / scale, 2.0**52)) + 1
+    while whole > 0 and whole * scale > bound * SLACK:
+        whole -= 1
+    return whole
+
+
+def corrections(target: MaxError, prepared: Prepared) -> list[Correction]:
+    """List the ways of keeping a bound; none if only the exact values keep it.
+
+    Parameters
+    ----------
+    target : MaxError
+    prepared : Prepared
+        The variables, and their extremes.
+    """
+    variables = prepared.data.variables
+    ends = list(zip(prepared.valid_min, prepared.valid_max, strict=True))
+    limits = [allowed_error(target, v, *end) for v, end in zip(variables, ends, strict=True)]
+    if target.relative != "pointwise":
+        return _listed(_linear(prepared, limits))
+    absolute = [_smallest(*end) * limit for end, limit in zip(ends, limits, strict=True)]
+    narrow = all(_ratio(*end) <= _NARROW for end in ends)
+    return _listed(_logarithmic(prepared, limits), _linear(prepared, absolute) if narrow else None)
+
+
+def _listed(*found: Correction | None) -> list[Correction]:
+    return [each for each in found if each is not None]
+
+
+def _linear(prepared: Prepared, limits: list[float]) -> Correction | None:
+    """Quantise values themselves; ``None`` if the steps would be finer than the values are."""
+    variables = prepared.data.variables
+    ends = zip(prepared.valid_min, prepared.valid_max, strict=True)
+    steps = [_step(v, limit, *end) for v, limit, end in zip(variables, limits, ends, strict=True)]
+    exact = [v.dtype.kind in "iu" and step == 1 for v, step in zip(variables, steps, strict=True)]
+    if min(steps) <= 0 or all(exact):
+        return None
+    spec = ResidualSpec(kind="linear", steps=tuple(steps))
+    return Correction(spec=spec, limits=tuple(limits))
+
+
+def _step(variable: VariableInput, limit: float, low: float, high: float) -> float:
+    """Return the widest step for a variable, or 0."""
+    # One value, or none: clipping to the range gives it back, whatever was coded.
+    if not low < high:
+        return 1.0
+    largest = max(abs(low), abs(high))
+    if variable.dtype.kind in "iu":
+        return float(integer_step(limit)) if largest < _EXACT else 0.0
+    step = float_step(limit, largest, variable.dtype) if limit > 0 else 0.0
+    return step if step * _EXACT > largest else 0.0
+
+
+def _logarithmic(prepared: Prepared, limits: list[float]) -> Correction | None:
+    """Quantise logarithms of magnitudes: the same relative error everywhere."""
+    steps = []
+    for variable, limit in zip(prepared.data.variables, limits, strict=True):
+        floats = variable.dtype.kind == "f"
+        # The cast to the stored dtype rounds once more.
+        room = limit - (float(np.finfo(variable.dtype).eps) if floats else 0.0)
+        steps.append(2 * math.log2(1 + room) if room > 0 else 0.0)
+    if min(steps) <= 1 / _EXACT:
+        return None
+    return Correction(spec=ResidualSpec(kind="log", steps=tuple(steps)), limits=tuple(limits))
+
+
+def _smallest(low: float, high: float) -> float:
+    """Return the smallest magnitude in a range of values."""
+    return 0.0 if low <= 0 <= high else min(abs(low), abs(high))
+
+
+def _ratio(low: float, high: float) -> float:
+    smallest = _smallest(low, high)
+    return max(abs(low), abs(high)) / smallest if smallest else math.inf
+
+
+def mean_correction(step: float, prepared: Prepared) -> Correction | None:
+    """Quantise all variables to one step in unpacked units, for the sake of the mean error.
+
+    ``None`` where only the exact values are fine enough.
+    """
+    variables = prepared.data.variables
+    widths = []
+    for variable, low, high in zip(variables, prepared.valid_min, prepared.valid_max, strict=True):
+        own = step / abs(variable.scale)
+        whole = variable.dtype.kind in "iu"
+        usable = own * _EXACT > max(abs(low), abs(high)) if low < high else True
+        widths.append(max(1.0, math.floor(own)) if whole else own if usable else 0.0)
+    exact = [v.dtype.kind in "iu" and w == 1 for v, w in zip(variables, widths, strict=True)]
+    if min(widths) <= 0 or all(exact):
+        return None
+    spec = ResidualSpec(kind="linear", steps=tuple(widths))
+    return Correction(spec=spec, limits=(math.inf,) * len(variables))

@@ -1,0 +1,267 @@
+"""The correction layer of one GOP: samples within a bound, with or without a video below.
+
+Whatever was predicted, the result is clipped to the range of the valid samples and cast to
+the stored dtype before it is compared: samples that miss the bound even so, or that came
+out equal to a fill value, are exceptions, kept to the bit.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import masks, residual
+from ..spec import BandGroup, ResidualSpec
+from .samples import VariableForm, clip, to_dtype
+
+__all__ = ["Correction", "Gop", "correct", "encode_correction"]
+
+Field = NDArray[np.float64]
+
+_ZERO, _POSITIVE, _NEGATIVE = range(3)
+_LARGEST_K = 2.0**52
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Correction:
+    """What an encoder is asked for.
+
+    Parameters
+    ----------
+    spec : ResidualSpec
+    limits : tuple of float
+        Per variable, the largest error of a valid sample: in stored units, or for ``log``
+        relative to the sample. Infinite where only the mean error matters.
+    """
+
+    spec: ResidualSpec
+    limits: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gop:
+    """One GOP of one block as it was read, and as its video came back.
+
+    Parameters
+    ----------
+    stored : sequence of ndarray, shape (time, band, y, x)
+        Per variable.
+    classes : ndarray of uint8, shape (time, band, y, x)
+        Class 0 is valid.
+    filled : ndarray of float64, same shape
+        Stored values without gaps.
+    base : ndarray of float64, same shape, or None
+        Decoded video in stored units.
+    """
+
+    stored: Sequence[NDArray[Any]]
+    classes: NDArray[np.uint8]
+    filled: Field
+    base: Field | None = None
+
+
+def encode_correction(
+    group: BandGroup, forms: Sequence[VariableForm], gop: Gop, correction: Correction
+) -> bytes:
+    """Write the packet with which ``correct`` brings every valid sample within its limit."""
+    spec = correction.spec
+    valid = None if not gop.classes.any() else gop.classes == 0
+    field, signs = (gop.filled, None) if spec.kind == "linear" else _logarithms(gop)
+    base = _base(gop.base, forms)
+    counted = valid if signs is None else _counted(signs)
+    coded = field if base is None else field - base
+    body, rebuilt = _encode_field(spec, forms, coded, counted)
+    head = b"" if signs is None else residual.encode_codes(signs)
+    values = _finish(group, forms, rebuilt if base is None else base + rebuilt, signs)
+    exceptions = [
+        residual.encode_exceptions(stored, _missed(stored, rebuilt_, ok, limit, spec, special))
+        for stored, rebuilt_, ok, limit, special in zip(
+            gop.stored,
+            values,
+            _by_variable(gop.classes == 0, forms),
+            correction.limits,
+            _specials(group, forms),
+            strict=True,
+        )
+    ]
+    return residual.pack([head, body, *exceptions])
+
+
+def correct(
+    group: BandGroup,
+    forms: Sequence[VariableForm],
+    payload: bytes,
+    *,
+    shape: tuple[int, int, int, int],
+    classes: NDArray[np.uint8] | None,
+    base: Field | None,
+) -> list[NDArray[Any]]:
+    """Rebuild the samples of one GOP, special values apart.
+
+    Parameters
+    ----------
+    payload : bytes
+        From ``encode_correction``.
+    shape : (int, int, int, int)
+        (time, band, y, x) of all variables together.
+    classes : ndarray of uint8, same shape, or None
+        ``None`` where every sample is valid.
+    base : ndarray of float64, same shape, or None
+        Decoded video in stored units.
+
+    Returns
+    -------
+    list of ndarray, shape (time, band, y, x)
+        One per variable, of its stored dtype.
+
+    Raises
+    ------
+    ValueError
+        If the payload is damaged.
+    """
+    spec = group.residual
+    parts = residual.unpack(payload)
+    if spec is None or len(parts) != 2 + len(forms) or len(spec.steps) != len(forms):
+        raise ValueError(f"{len(parts)} parts do not correct {len(forms)} variables")
+    valid = classes == 0 if classes is not None and classes.any() else None
+    signs = None
+    if spec.kind == "log":
+        signs = residual.decode_codes(parts[0], shape, np.dtype(np.uint8))
+        valid = _counted(signs)
+    rebuilt = _decode_field(spec, forms, parts[1], shape, valid)
+    known = _base(base, forms)
+    values = _finish(group, forms, rebuilt if known is None else known + rebuilt, signs)
+    for exceptions, each in zip(parts[2:], values, strict=True):
+        residual.decode_exceptions(exceptions, each)
+    return values
+
+
+def _by_variable(bands: NDArray[Any], forms: Sequence[VariableForm]) -> list[NDArray[Any]]:
+    """Cut an array (time, band, y, x) into variables."""
+    ends = np.cumsum([form.bands for form in forms])[:-1]
+    return np.split(bands, ends, axis=1)
+
+
+def _base(base: Field | None, forms: Sequence[VariableForm]) -> Field | None:
+    """Round the bands of integer variables, so that their corrections are integers."""
+    if base is None:
+        return None
+    parts = _by_variable(base, forms)
+    return np.concatenate(
+        [np.rint(part) if _whole(form) else part for part, form in zip(parts, forms, strict=True)],
+        axis=1,
+    )
+
+
+def _whole(form: VariableForm) -> bool:
+    return form.dtype.kind in "iu"
+
+
+def _logarithms(gop: Gop) -> tuple[Field, NDArray[np.uint8]]:
+    """Return binary logarithms of magnitudes without gaps, and the signs."""
+    values = np.where(gop.classes == 0, gop.filled, 0.0)
+    signs = np.where(values > 0, _POSITIVE, np.where(values < 0, _NEGATIVE, _ZERO))
+    some = signs != _ZERO
+    logs = np.log2(np.abs(values), where=some, out=np.zeros(values.shape))
+    return logs if some.all() else masks.fill(logs, some), signs.astype(np.uint8)
+
+
+def _counted(signs: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
+    some: NDArray[np.bool_] = signs != _ZERO
+    return None if some.all() else some
+
+
+def _bands(values: Sequence[Any], forms: Sequence[VariableForm]) -> list[Any]:
+    """Repeat what is known per variable for each of its bands."""
+    return [value for value, form in zip(values, forms, strict=True) for _ in range(form.bands)]
+
+
+def _encode_field(
+    spec: ResidualSpec,
+    forms: Sequence[VariableForm],
+    field: Field,
+    valid: NDArray[np.bool_] | None,
+) -> tuple[bytes, Field]:
+    """Code values to within half a step; returns what the decoder will rebuild, too."""
+    if spec.coder == "pyramid":
+        steps, rounded = _bands(spec.steps, forms), _rounded(spec, forms)
+        return residual.encode_pyramid(field, steps, rounded=rounded, valid=valid)
+    multiples = np.rint(field / _widths(spec, forms))
+    k = np.clip(multiples, -_LARGEST_K, _LARGEST_K).astype(np.int64)
+    if valid is not None:
+        k[~valid] = 0
+    payloads = [residual.encode_ints(part) for part in _by_variable(k, forms)]
+    return residual.pack(payloads), k * _widths(spec, forms)
+
+
+def _decode_field(
+    spec: ResidualSpec,
+    forms: Sequence[VariableForm],
+    payload: bytes,
+    shape: tuple[int, int, int, int],
+    valid: NDArray[np.bool_] | None,
+) -> Field:
+    if spec.coder == "pyramid":
+        steps, rounded = _bands(spec.steps, forms), _rounded(spec, forms)
+        return residual.decode_pyramid(payload, shape, steps, rounded=rounded, valid=valid)
+    payloads = residual.unpack(payload)
+    time, _, height, width = shape
+    parts = [
+        residual.decode_ints(each, (time, form.bands, height, width))
+        for each, form in zip(payloads, forms, strict=True)
+    ]
+    return np.concatenate(parts, axis=1) * _widths(spec, forms)
+
+
+def _rounded(spec: ResidualSpec, forms: Sequence[VariableForm]) -> list[bool]:
+    return _bands([spec.kind == "linear" and _whole(form) for form in forms], forms)
+
+
+def _widths(spec: ResidualSpec, forms: Sequence[VariableForm]) -> Field:
+    return np.array(_bands(spec.steps, forms), dtype=np.float64)[:, None, None]
+
+
+def _finish(
+    group: BandGroup,
+    forms: Sequence[VariableForm],
+    rebuilt: Field,
+    signs: NDArray[np.uint8] | None,
+) -> list[NDArray[Any]]:
+    """Turn rebuilt values into samples: of their sign, in range, in the stored dtype."""
+    if signs is not None:
+        magnitudes = np.where(signs == _ZERO, 0.0, residual.exp2(rebuilt))
+        rebuilt = np.where(signs == _NEGATIVE, -magnitudes, magnitudes)
+    with np.errstate(invalid="ignore"):
+        return [
+            to_dtype(clip(part, low, high), form.dtype)
+            for part, form, low, high in zip(
+                _by_variable(rebuilt, forms), forms, group.valid_min, group.valid_max, strict=True
+            )
+        ]
+
+
+def _specials(group: BandGroup, forms: Sequence[VariableForm]) -> list[NDArray[Any]]:
+    if group.mask is None:
+        return [np.zeros(0, form.dtype) for form in forms]
+    return [special.numpy() for special in group.mask.specials]
+
+
+def _missed(
+    stored: NDArray[Any],
+    rebuilt: NDArray[Any],
+    valid: NDArray[np.bool_],
+    limit: float,
+    spec: ResidualSpec,
+    specials: NDArray[Any],
+) -> NDArray[np.bool_]:
+    """Find the valid samples that are off by more than the limit, or look like a gap."""
+    truth = stored.astype(np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):
+        error = np.abs(truth - rebuilt.astype(np.float64))
+        allowed = limit * np.abs(truth) if spec.kind == "log" else limit
+        missed: NDArray[np.bool_] = ~(error <= allowed)
+    if specials.size:
+        missed |= np.isin(rebuilt, specials)
+    return missed & valid

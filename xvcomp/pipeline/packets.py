@@ -1,0 +1,154 @@
+"""Encode a group by packets alone, without video: to the bit, or within a bound."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .. import residual
+from ..errors import CodecError
+from ..spec import BandGroup, GroupPlan, ResidualSpec
+from .correct import Correction
+from .encoded import (
+    EMPTY,
+    Clock,
+    EncodedGroup,
+    EncodedWindow,
+    collect,
+    correction_packets,
+    forms_of,
+    limits_of,
+    mask_packets,
+    mask_spec,
+    measure_window,
+)
+from .parallel import map_ordered
+from .prepare import Prepared, WindowData
+from .reconstruct import DecodePart, VariableForm, decode_part
+from .windows import Window
+
+__all__ = ["encode_bounded", "encode_lossless"]
+
+
+def encode_lossless(
+    prepared: Prepared, plan: GroupPlan, *, on_window: Callable[[Window], None] | None = None
+) -> EncodedGroup:
+    """Encode a group without loss.
+
+    The bits of every stored value are kept, so that there is no mask.
+
+    Raises
+    ------
+    CodecError
+        If a decoded window differs.
+    """
+    return _encode(_Packets(prepared, plan, None), on_window)
+
+
+def encode_bounded(
+    prepared: Prepared,
+    plan: GroupPlan,
+    correction: Correction,
+    *,
+    on_window: Callable[[Window], None] | None = None,
+) -> EncodedGroup:
+    """Encode a group so that every sample keeps the limits of a correction."""
+    return _encode(_Packets(prepared, plan, correction), on_window)
+
+
+@dataclass(frozen=True, slots=True)
+class _Packets:
+    prepared: Prepared
+    plan: GroupPlan
+    correction: Correction | None
+
+    @property
+    def group(self) -> BandGroup:
+        """Everything but checksums and the place in a file."""
+        plan, prepared = self.plan, self.prepared
+        bounded = self.correction is not None
+        return BandGroup(
+            name=plan.name,
+            variables=plan.variables,
+            frame_dim=plan.frame_dim,
+            y_dim=plan.y_dim,
+            x_dim=plan.x_dim,
+            shape=prepared.data.shape,
+            repeat=plan.repeat,
+            gop=plan.gop,
+            block=plan.block,
+            codec="none",
+            preset=plan.preset,
+            quantizer=None,
+            quantization=None,
+            klt=None,
+            layout=None,
+            mask=mask_spec(prepared) if bounded else None,
+            residual=self.correction.spec if self.correction else ResidualSpec(kind="bits"),
+            first_track=0,
+            slot=0,
+            valid_min=limits_of(prepared.valid_min) if bounded else (),
+            valid_max=limits_of(prepared.valid_max) if bounded else (),
+            checksums=EMPTY,
+            packet_checksums=EMPTY,
+            quality_set=plan.quality_set,
+        )
+
+
+def _encode(what: _Packets, on_window: Callable[[Window], None] | None) -> EncodedGroup:
+    group, forms, clock = what.group, forms_of(what.prepared.data), Clock()
+
+    def work(window: Window) -> EncodedWindow:
+        encoded = _window(what, group, forms, window, clock)
+        if on_window is not None:
+            on_window(window)
+        return encoded
+
+    parts = tuple(map_ordered(work, what.prepared.windows))
+    return collect(group, parts, clock, at_ceiling=False)
+
+
+def _window(
+    what: _Packets,
+    group: BandGroup,
+    forms: tuple[VariableForm, ...],
+    window: Window,
+    clock: Clock,
+) -> EncodedWindow:
+    """Encode a window, decode it again, and measure."""
+    started = time.perf_counter()
+    data = what.prepared.read(window)
+    if what.correction is None:
+        payloads = _lossless_packets(group, data)
+    else:
+        payloads = correction_packets(group, forms, data, None, what.correction)
+    gaps = mask_packets(group, data.classes)
+    encoded = time.perf_counter()
+    part = DecodePart(shape=window.shape, streams=(), masks=gaps, residuals=payloads)
+    values = decode_part(group, forms, part)
+    clock.encode += encoded - started
+    clock.decode += time.perf_counter() - encoded
+    if what.correction is None:
+        for before, after in zip(data.stored, values, strict=True):
+            if before.tobytes() != after.tobytes():
+                raise CodecError(f"group {group.name!r} did not come back bit for bit")
+    return EncodedWindow(
+        window=window,
+        segments=(),
+        checksums=(),
+        masks=gaps,
+        residuals=payloads,
+        nbytes=sum(map(len, (*gaps, *payloads))),
+        stats=measure_window(what.prepared.data, data, values),
+    )
+
+
+def _lossless_packets(group: BandGroup, data: WindowData) -> tuple[bytes, ...]:
+    return tuple(
+        residual.pack(
+            [
+                residual.encode_lossless(values[start : start + group.window])
+                for values in data.stored
+            ]
+        )
+        for start in range(0, len(data.stored[0]), group.window)
+    )

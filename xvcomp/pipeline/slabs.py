@@ -1,0 +1,133 @@
+"""Between samples and codes in slabs that fit a processor's cache: quick, and little memory.
+
+Whole windows of float64 would take several times the memory of the samples themselves,
+and pass through it once per operation.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import planes
+from ..spec import BandGroup, Klt, Layout, Planes, Quantization
+from ..transforms import folding, klt, quantize
+from .samples import VariableForm, clip, to_dtype
+
+__all__ = ["codes_of", "samples_of"]
+
+_SLAB = 1 << 17
+"""Samples of a slab: half a megabyte of float64."""
+
+
+def codes_of(
+    filled: NDArray[Any], fold: int, transform: Klt, quantization: Quantization
+) -> NDArray[np.uint16]:
+    """Fold, transform and quantise gap-free samples.
+
+    Parameters
+    ----------
+    filled : ndarray of float, shape (time, band, y, x)
+    fold : int
+    transform : Klt
+    quantization : Quantization
+
+    Returns
+    -------
+    ndarray of uint16, shape (ceil(time / fold), component, y, x)
+    """
+    time, bands, height, width = filled.shape
+    frames = -(-time // fold)
+    codes = np.empty((frames, transform.n_components, height, width), dtype=np.uint16)
+    for span, rows in _slabs(frames, height, fold * bands * width):
+        part = filled[span.start * fold : span.stop * fold, :, rows]
+        components = klt.forward(folding.fold(part, fold), transform)
+        codes[span, :, rows] = quantize.quantize(components, quantization)
+    return codes
+
+
+def samples_of(
+    group: BandGroup,
+    forms: Sequence[VariableForm],
+    streams: Sequence[Planes],
+    shape: tuple[int, int, int],
+) -> list[NDArray[Any]]:
+    """Undo layout, quantisation, transform and folding, and cast to the stored dtypes.
+
+    Parameters
+    ----------
+    group : BandGroup
+    forms : sequence of VariableForm
+    streams : sequence of Planes
+    shape : (int, int, int)
+        (time, y, x) of the samples.
+
+    Returns
+    -------
+    list of ndarray, shape (time, band, y, x)
+        One per variable: the bits that whole arrays would give, for every operation is
+        elementwise or an exact sum.
+    """
+    time, height, width = shape
+    if group.layout is None or group.quantization is None or group.klt is None:
+        raise ValueError("it has neither video nor packets")
+    out = [np.empty((time, form.bands, height, width), dtype=form.dtype) for form in forms]
+    limits = list(zip(group.valid_min, group.valid_max, strict=True))
+    frames = len(streams[0][0])
+    bands = sum(form.bands for form in forms)
+    for span, rows in _slabs(frames, height, group.fold * bands * width):
+        if rows.start == 0:
+            codes = _codes(group.layout, group.klt.n_components, streams, span, (height, width))
+        levels = quantize.dequantize(codes[:, :, rows], group.quantization)
+        values = klt.inverse(levels, group.klt, group.quantization.step)
+        span_out = slice(span.start * group.fold, min(span.stop * group.fold, time))
+        unfolded = folding.unfold(values, group.fold, span_out.stop - span_out.start)
+        start = 0
+        for target, form, (low, high) in zip(out, forms, limits, strict=True):
+            part = unfolded[:, start : start + form.bands]
+            _cast(part, low, high, target[span_out, :, rows])
+            start += form.bands
+    return out
+
+
+def _cast(
+    values: NDArray[np.float64], low: float | None, high: float | None, out: NDArray[Any]
+) -> None:
+    """Do what `clip` and `to_dtype` do, in place, where that takes fewer passes."""
+    whole = out.dtype.kind in "iu"
+    if low is None or high is None or (whole and out.dtype.itemsize > 4):
+        out[...] = to_dtype(clip(values, low, high), out.dtype)
+        return
+    # The range of valid samples lies within the dtype's own: nothing can saturate.
+    np.clip(values, low, high, out=values)
+    if whole:
+        np.rint(values, out=values)
+    np.copyto(out, values, casting="unsafe")
+
+
+def _codes(
+    layout: Layout,
+    components: int,
+    streams: Sequence[Planes],
+    span: slice,
+    size: tuple[int, int],
+) -> NDArray[Any]:
+    geo = planes.geometry(layout, components, *size, (1, 1))
+    part = [tuple(plane[span] for plane in stream) for stream in streams]
+    return planes.unpack(part, layout, geo, (components, *size))
+
+
+def _slabs(frames: int, height: int, row: int) -> Iterator[tuple[slice, slice]]:
+    """Cut frames into slabs: several frames, or else some rows of one.
+
+    Parameters
+    ----------
+    row : int
+        Samples in a row of a frame, all bands counted.
+    """
+    step = max(1, _SLAB // (row * height))
+    rows = height if row * height <= _SLAB else max(1, _SLAB // row)
+    for start in range(0, frames, step):
+        for top in range(0, height, rows):
+            yield slice(start, min(start + step, frames)), slice(top, min(top + rows, height))
