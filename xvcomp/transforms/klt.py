@@ -157,8 +157,11 @@ def inverse(levels: NDArray[np.float64], klt: Klt, step: float) -> NDArray[np.fl
     matrix = klt.matrix.numpy().astype(np.float64)
     time, components, y, x = levels.shape
     flat = levels.reshape(time, components, y * x)
-    exact = np.matmul(matrix, flat)
     gains = step / 2**klt.shift / klt.weights.numpy()
-    exact *= gains[:, None]
+    if np.array_equal(matrix, np.eye(components)):
+        exact = flat * gains[:, None]
+    else:
+        exact = np.matmul(matrix, flat)
+        exact *= gains[:, None]
     exact += klt.means.numpy().astype(np.float64)[:, None]
     return np.asarray(exact.reshape(time, len(gains), y, x))

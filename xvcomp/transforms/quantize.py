@@ -64,5 +64,6 @@ def quantize(components: NDArray[np.float64], q: Quantization) -> NDArray[np.uin
 
 def dequantize(codes: NDArray[np.generic], q: Quantization) -> NDArray[np.float64]:
     """Return codes minus their offsets, exactly; the step is applied by ``klt.inverse``."""
-    offsets = np.array(q.offsets, dtype=np.float64)
-    return np.asarray(codes.astype(np.float64) - offsets[:, None, None])
+    levels = codes.astype(np.float64)
+    levels -= np.array(q.offsets, dtype=np.float64)[:, None, None]
+    return levels
