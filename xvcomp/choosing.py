@@ -1,24 +1,28 @@
 """Choose between codecs and foldings by trial: encode a sample each way and compare.
 
-A sample is a crop in space with (nearly) all of its time, for what is to be compared is
-how codecs and transforms use time. Candidates are compared at one quantiser step by
-``J = squared error + LAMBDA * step**2 * bits``. At high rates an error of ``step**2 / 12``
-falls by ``2 ln 2`` of itself per bit and sample, which makes LAMBDA 0.116; encoders' own
-mode decisions use 0.13 to 0.15.
+A sample is a crop in space with all of its time, for what is to be compared is how codecs
+and transforms use time. Candidates are encoded at one quantiser step, where they differ in
+size and in error. The slope between the two is measured with one more encoding of the
+plan as it was; along it, each candidate's size is moved to the same error. (A Lagrangian
+with the encoders' own factor misjudged that slope by up to a half.)
 """
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from .pipeline import EncodedGroup, GroupInput, Prepared, prepare, trial
+from .pipeline import EncodedGroup, GroupInput, prepare, trial
 from .planner import choices
 from .results import Override
 from .spec import GroupPlan, Preset
 
-__all__ = ["LAMBDA", "Trial", "choose", "cropped", "span_of"]
+__all__ = ["Trial", "choose", "cropped", "span_of"]
 
-LAMBDA = 0.13
+_SLOPE_STEP = 1.35
+"""The slope is measured between the step and one wider by this: about 2 dB."""
+
+_DB_PER_OCTAVE = (2.0, 30.0)
+"""Slopes, in dB per doubling of the size, are taken to lie within this range."""
 
 _SAMPLES: dict[Preset, int] = {"fast": 500_000, "balanced": 800_000, "best": 3_000_000}
 _LEAST_SIDE = 64
@@ -40,8 +44,8 @@ class Trial:
     """One candidate, measured on the sample and scaled up to the group."""
 
     plan: GroupPlan
-    cost: float
     nbytes: float
+    noise_db: float
 
 
 def span_of(plan: GroupPlan) -> int:
@@ -97,7 +101,7 @@ def choose(
         return plan
     sample = _sample(data, _SAMPLES[plan.preset])
     trials = _Trials(sample, math.prod(data.shape) / math.prod(sample.shape), step, on_trial)
-    best = trials.run(plan)
+    best = trials.start(plan)
     for codec, bit_depth in plan.codecs:
         if codec != plan.codec:
             best = trials.better(best, replace(plan, codec=codec, bit_depth=bit_depth), "codec")
@@ -110,32 +114,47 @@ def _decided(plan: GroupPlan) -> dict[str, object]:
     return {name: getattr(plan, name) for name in names}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Trials:
     sample: GroupInput
     share: float
     step: float
     on_trial: Callable[[Trial], None] | None
+    db_per_octave: float = 6.0
 
-    def run(self, plan: GroupPlan) -> Trial:
+    def start(self, plan: GroupPlan) -> Trial:
+        """Encode the sample as planned, and measure what a bit is worth."""
+        first, second = self.run(plan, self.step), self.run(plan, self.step * _SLOPE_STEP)
+        octaves = math.log2(first.nbytes / second.nbytes)
+        if octaves > 0:
+            slope = (second.noise_db - first.noise_db) / octaves
+            self.db_per_octave = min(max(slope, _DB_PER_OCTAVE[0]), _DB_PER_OCTAVE[1])
+        return first
+
+    def run(self, plan: GroupPlan, step: float) -> Trial:
         """Encode the sample."""
         block = (self.sample.shape[2], self.sample.shape[3])
         own = replace(plan, block=block, preset=_TRIAL_PRESET[plan.preset])
         prepared = prepare(self.sample, span=span_of(own), block=block, fold=own.fold)
-        found = _measured(plan, prepared, trial(prepared, own, self.step), self.share, self.step)
+        found = _measured(plan, trial(prepared, own, step), self.share)
         if self.on_trial is not None:
             self.on_trial(found)
         return found
 
     def better(self, best: Trial, plan: GroupPlan, what: str) -> Trial:
         """Return the better of two, with the reason."""
-        other = self.run(plan)
-        gain = 1 - other.cost / best.cost
-        if other.cost < _MARGIN * best.cost:
+        other = self.run(plan, self.step)
+        gain = 1 - self._size_ratio(other, best)
+        if gain > 1 - _MARGIN:
             why = f"a trial: {gain:.0%} below {_name(best.plan, what)}"
             return replace(other, plan=_with_reason(other.plan, what, why))
-        why = f"a trial: {-gain:.0%} below {_name(plan, what)}"
+        why = f"a trial: {1 - 1 / (1 - gain):.0%} below {_name(plan, what)}"
         return replace(best, plan=_with_reason(best.plan, what, why))
+
+    def _size_ratio(self, one: Trial, other: Trial) -> float:
+        """Return the ratio of two candidates' sizes at the same error."""
+        octaves = (one.noise_db - other.noise_db) / self.db_per_octave
+        return float(one.nbytes / other.nbytes * 2**octaves)
 
 
 def _name(plan: GroupPlan, what: str) -> str:
@@ -146,14 +165,11 @@ def _with_reason(plan: GroupPlan, what: str, why: str) -> GroupPlan:
     return replace(plan, reasons={**plan.reasons, what: why})
 
 
-def _measured(
-    plan: GroupPlan, prepared: Prepared, encoded: EncodedGroup, share: float, step: float
-) -> Trial:
+def _measured(plan: GroupPlan, encoded: EncodedGroup, share: float) -> Trial:
     squares = sum(stats.sum_squares for stats in encoded.stats)
     matrix = len(encoded.group.klt.matrix.data) if encoded.group.klt is not None else 0
-    nbytes = encoded.nbytes * share + matrix
-    cost = squares * share + LAMBDA * step**2 * 8 * nbytes
-    return Trial(plan=plan, cost=cost, nbytes=nbytes)
+    noise_db = 10 * math.log10(squares) if squares > 0 else -math.inf
+    return Trial(plan=plan, nbytes=encoded.nbytes * share + matrix, noise_db=noise_db)
 
 
 def _choose_fold(trials: _Trials, best: Trial) -> Trial:
