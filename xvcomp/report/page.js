@@ -37,10 +37,10 @@
       "decoded minus original, RMSE " + picture.rmse + unit + " over " + subject.sampled + " frames";
     all(".value-low").forEach((each) => { each.textContent = subject.low + unit; });
     all(".value-high").forEach((each) => { each.textContent = subject.high + unit; });
-    byId("error-low").textContent = "\u2212" + picture.limit + unit;
+    byId("error-low").textContent = "-" + picture.limit + unit;
     byId("error-high").textContent = picture.limit + unit;
     byId("histogram").innerHTML = picture.histogram;
-    byId("command").textContent = data.commands[key];
+    byId("command").innerHTML = data.commands[key];
     document.body.dataset.shown = key + " " + name;
   }
 

@@ -84,7 +84,7 @@ def page_html(sweep: Sweep, pictures: dict[str, Any]) -> str:
     data = {
         **pictures,
         "names": {point.key: _name(point) for point in sweep.points},
-        "commands": {point.key: point.command for point in sweep.points},
+        "commands": {point.key: _words(point.command) for point in sweep.points},
         "first": keys[len(keys) // 2] if keys else next(iter(pictures["pictures"]), ""),
     }
     title = f"Sweep of {sweep.source.rsplit('/', 1)[-1]}"
@@ -133,6 +133,11 @@ def _name(point: SweepPoint) -> str:
 
 def _short_name(point: SweepPoint) -> str:
     return f"{point.codec} {point.preset} {point.quality_db:g}"
+
+
+def _words(command: str) -> str:
+    """Let a command wrap between words only: browsers break after hyphens too."""
+    return " ".join(f"<span>{escape(word)}</span>" for word in command.split(" "))
 
 
 def _text(point: SweepPoint) -> str:
@@ -242,7 +247,7 @@ def _table(sweep: Sweep, front: tuple[SweepPoint, ...]) -> str:
                 f"{point.decode_seconds:.2f}",
             )
         )
-        + f"<td><code>{escape(point.command)}</code></td></tr>"
+        + f"<td><code>{_words(point.command)}</code></td></tr>"
         for point in front
     )
     return (

@@ -9,6 +9,7 @@ __all__ = ["Axis", "Dot", "Series", "histogram", "line_plot", "number"]
 
 _SIZE = (1040, 430)
 _LEFT, _RIGHT, _TOP, _BOTTOM = 66, 18, 14, 52
+_LOG_DIGITS = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,16 +71,20 @@ def _axis(values: Sequence[float], label: str, log: bool, start: float, stop: fl
 
 
 def _log_ticks(low: float, high: float) -> list[float]:
+    """Return the coarsest set of round numbers with at least four inside."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    found = [m * 10.0**d for d in decades for m in (1, 2, 5)]
-    inside = [value for value in found if low <= value <= high]
-    return inside if len(inside) <= 9 else [v for v in inside if f"{v:e}"[0] == "1"]
+    inside: list[float] = []
+    for digits in _LOG_DIGITS:
+        inside = [v for d in decades for v in (m * 10.0**d for m in digits) if low <= v <= high]
+        if len(inside) >= 4:
+            break
+    return inside
 
 
 def _linear_ticks(low: float, high: float) -> list[float]:
-    raw = (high - low) / 6
+    raw = (high - low) / 7
     unit = 10.0 ** math.floor(math.log10(raw))
-    step = next(unit * m for m in (1, 2, 5, 10) if unit * m >= raw)
+    step = next(unit * m for m in (1, 2, 2.5, 5, 10) if unit * m >= raw)
     first = math.ceil(low / step)
     return [k * step for k in range(first, math.floor(high / step) + 1)]
 
