@@ -101,12 +101,20 @@ def choose(
         return plan
     sample = _sample(data, _SAMPLES[plan.preset])
     trials = _Trials(sample, math.prod(data.shape) / math.prod(sample.shape), step, on_trial)
-    best = trials.start(plan)
-    for codec, bit_depth in plan.codecs:
-        if codec != plan.codec:
-            best = trials.better(best, replace(plan, codec=codec, bit_depth=bit_depth), "codec")
-    best = _choose_fold(trials, best)
+    best = _choose_fold(trials, trials.start(plan))
+    best = _choose_codec(trials, plan, best)
     return replace(plan, **_decided(best.plan))
+
+
+def _choose_codec(trials: "_Trials", plan: GroupPlan, best: Trial) -> Trial:
+    """Try the other codecs, with the folding that suits the planned one and without."""
+    for codec, bit_depth in plan.codecs:
+        if codec == plan.codec:
+            continue
+        for base in {best.plan.fold: best.plan, 1: plan}.values():
+            other = replace(base, codec=codec, bit_depth=bit_depth)
+            best = trials.better(best, other, "codec")
+    return best
 
 
 def _decided(plan: GroupPlan) -> dict[str, object]:
@@ -189,7 +197,10 @@ def _folds(folds: Sequence[int], time: int) -> list[int]:
 
 
 def _folded(plan: GroupPlan, fold: int, shape: tuple[int, int, int, int]) -> GroupPlan:
-    """Fold more, with GOPs of as many frames: each then spans more time, and costs a reader
-    of one frame more, but short GOPs would cost the gain."""
+    """Fold more, with GOPs of as many stream frames.
+
+    Each GOP then spans more time and costs a reader of one frame more, but short GOPs
+    would cost the gain.
+    """
     gop, _ = choices.gop(Override(), plan.preset, shape[0], shape[1], plan.block, fold)
     return replace(plan, fold=fold, gop=gop, transform="klt")

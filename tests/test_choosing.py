@@ -1,0 +1,84 @@
+"""Trials find what pays for a kind of data, and leave alone what a user decided."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import xvcomp
+from xvcomp.choosing import cropped
+from xvcomp.pipeline import GroupInput, VariableInput
+
+
+def _slow_cycle(time=240, height=33, width=49):
+    """Make an hourly field: smooth modes in space whose strengths change smoothly in time."""
+    y, x = np.mgrid[:height, :width]
+    rng = np.random.default_rng(0)
+    total = np.full((time, height, width), 280.0)
+    for mode in range(24):
+        shape = np.sin(y / (3 + mode % 7) + mode) * np.cos(x / (4 + mode % 5) - mode)
+        strength = np.convolve(rng.normal(size=time + 47), np.hanning(48), "valid")
+        total += 2 / (1 + mode) * strength[:, None, None] * shape
+    return total.astype("f4")
+
+
+def _flicker(time=64, height=64, width=64):
+    """Make a field whose frames have nothing to do with each other."""
+    rng = np.random.default_rng(1)
+    noise = rng.normal(size=(time, height + 8, width + 8))
+    for axis in (1, 2):
+        noise = sum(np.roll(noise, i, axis) for i in range(8))
+    return noise[:, 8:, 8:].astype("f4")
+
+
+def _encode(values, path, **keywords):
+    cube = xr.Dataset({"a": (("time", "y", "x"), values, {"units": "K"})})
+    report = xvcomp.encode(cube, path, target=xvcomp.Quality(48), **keywords)
+    return report, xvcomp.info(path).manifest.groups[0]
+
+
+def test_a_smooth_periodic_field_is_folded_and_gets_smaller(tmp_path):
+    values = _slow_cycle()
+    plain, _ = _encode(values, tmp_path / "plain.mp4", fold=1, codec="libx265")
+    chosen, group = _encode(values, tmp_path / "chosen.mp4")
+    assert group.fold > 1
+    better_db = chosen.set_psnr_db["K"] - plain.set_psnr_db["K"]
+    assert chosen.nbytes < plain.nbytes
+    assert better_db > -0.3
+
+
+def test_frames_without_relation_are_not_folded(tmp_path):
+    _, group = _encode(_flicker(), tmp_path / "c.mp4")
+    assert group.fold == 1
+
+
+def test_no_trial_touches_what_the_user_decided(tmp_path):
+    _, group = _encode(_slow_cycle(48), tmp_path / "c.mp4", fold=2, codec="libsvtav1")
+    assert (group.fold, group.codec) == (2, "libsvtav1")
+
+
+def test_the_reason_of_a_trial_is_in_the_progress(tmp_path):
+    told = []
+    _encode(_slow_cycle(48), tmp_path / "c.mp4", on_progress=told.append)
+    details = [each.detail for each in told if each.stage == "choose"]
+    assert any("libsvtav1" in detail for detail in details)
+    assert any("libx265" in detail for detail in details)
+
+
+@pytest.mark.parametrize(("height", "width"), [(10, 12), (50, 60)])
+def test_a_crop_is_the_middle_of_every_frame(height, width):
+    values = np.arange(2 * 30 * 40, dtype="f4").reshape(2, 1, 30, 40)
+
+    def read(time, y, x):
+        return values[time, :, y, x]
+
+    variable = VariableInput(
+        name="a", bands=1, dtype=values.dtype, fill_values=(), scale=1.0, offset=0.0, read=read
+    )
+    part = cropped(GroupInput(variables=(variable,), shape=values.shape), height, width)
+    size = (min(height, 30), min(width, 40))
+    assert part.shape == (2, 1, *size)
+    got = part.variables[0].read(slice(0, 2), slice(0, size[0]), slice(0, size[1]))
+    top, left = (30 - size[0]) // 2, (40 - size[1]) // 2
+    np.testing.assert_array_equal(
+        got, values[:, :, top : top + size[0], left : left + size[1]]
+    )
