@@ -48,10 +48,13 @@ class Trial:
     noise_db: float
 
 
-def span_of(plan: GroupPlan) -> int:
+def span_of(plan: GroupPlan, data: GroupInput) -> int:
     """Return the frames of the variable in one encoder run: whole GOPs, and not too few."""
-    gops = 1 if plan.lossless else max(1, _MIN_SEGMENT_FRAMES // plan.gop)
-    return plan.gop * plan.fold * gops
+    frames = plan.gop * plan.fold
+    samples = frames * data.shape[1] * plan.block[0] * plan.block[1]
+    fitting = data.memory.window_samples // samples
+    gops = 1 if plan.lossless else min(_MIN_SEGMENT_FRAMES // plan.gop, fitting)
+    return frames * max(1, gops)
 
 
 def cropped(data: GroupInput, height: int, width: int) -> GroupInput:
@@ -103,7 +106,7 @@ def choose(
     trials = _Trials(sample, math.prod(data.shape) / math.prod(sample.shape), step, on_trial)
     best = _choose_fold(trials, trials.start(plan))
     best = _choose_codec(trials, plan, best)
-    return replace(plan, **_decided(best.plan))
+    return best.plan
 
 
 def _choose_codec(trials: "_Trials", plan: GroupPlan, best: Trial) -> Trial:
@@ -115,11 +118,6 @@ def _choose_codec(trials: "_Trials", plan: GroupPlan, best: Trial) -> Trial:
             other = replace(base, codec=codec, bit_depth=bit_depth)
             best = trials.better(best, other, "codec")
     return best
-
-
-def _decided(plan: GroupPlan) -> dict[str, object]:
-    names = ("codec", "bit_depth", "fold", "gop", "transform", "reasons")
-    return {name: getattr(plan, name) for name in names}
 
 
 @dataclass(slots=True)
@@ -143,7 +141,7 @@ class _Trials:
         """Encode the sample."""
         block = (self.sample.shape[2], self.sample.shape[3])
         own = replace(plan, block=block, preset=_TRIAL_PRESET[plan.preset])
-        prepared = prepare(self.sample, span=span_of(own), block=block, fold=own.fold)
+        prepared = prepare(self.sample, span=span_of(own, self.sample), block=block, fold=own.fold)
         found = _measured(plan, trial(prepared, own, step), self.share)
         if self.on_trial is not None:
             self.on_trial(found)
