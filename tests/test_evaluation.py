@@ -272,6 +272,11 @@ def test_cubes_that_cannot_be_compared_are_refused(rng):
         xvcomp.evaluate(reference, decoded.rename(u="a", v="b", t2m="c"))
 
 
+def test_one_variable_may_be_named_without_a_list(rng):
+    found = xvcomp.evaluate(*cube(rng), variables="t2m")
+    assert [group.variables for group in found.groups] == [("t2m",)]
+
+
 def test_variables_that_one_side_lacks_are_named(rng):
     reference, decoded = cube(rng)
     found = xvcomp.evaluate(reference, decoded.drop_vars("t2m"))
@@ -337,6 +342,27 @@ def test_the_peak_of_the_promise_is_the_peak_of_the_evaluation(tmp_path, rng):
     found = xvcomp.evaluate(reference, path)
     assert found.groups[0].peak == 50.0
     assert found.groups[0].psnr_db == pytest.approx(report.groups[0].psnr_db, abs=1e-6)
+
+
+def test_a_file_with_seventy_percent_missing_agrees_with_the_encoder(tmp_path, rng):
+    shape = (10, 48, 48)
+    values = smooth(shape, 280) + 0.02 * rng.standard_normal(shape)
+    values[rng.random(shape) < 0.7] = np.nan
+    filled = np.where(np.isnan(values), -9999, np.rint(values * 100)).astype(np.int16)
+    attrs = {"_FillValue": np.int16(-9999), "scale_factor": 0.01}
+    reference = xr.Dataset(
+        {"a": (DIMS, values.astype("f4"), {"units": "K"}), "b": (DIMS, filled, attrs)}
+    )
+    path = tmp_path / "cube.mp4"
+    report = xvcomp.encode(reference, path, stored=True, target=xvcomp.Quality(45), preset="fast")
+    found = xvcomp.evaluate(reference, path, stored=True)
+    assert {group.name for group in found.groups} == {"a", "b"}
+    for mine, theirs in zip(found.groups, report.groups, strict=True):
+        assert mine.psnr_db == pytest.approx(theirs.psnr_db, abs=1e-6)
+        assert mine.max_error == pytest.approx(theirs.max_error, rel=1e-6)
+        assert mine.n_valid == np.isfinite(values).sum()
+        assert (mine.n_lost, mine.n_invented) == (0, 0)
+        assert 0.5 < mine.ssim <= 1
 
 
 KEYS = {

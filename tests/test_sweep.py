@@ -19,7 +19,7 @@ from click.testing import CliRunner
 
 import xvcomp
 from xvcomp.report import runner
-from xvcomp.report.journal import Journal, fingerprint, key_of
+from xvcomp.report.journal import Journal, fingerprint, key_of, sole_user
 from xvcomp.report.points import SweepPoint, pareto
 from xvcomp_cli.main import cli
 
@@ -146,6 +146,43 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path):
     assert {name: (out / name).stat().st_mtime_ns for name in stamps} == stamps
     assert (out / "report.html").exists()
     assert not list((out / "cubes").glob(".*"))
+
+
+def test_a_folder_has_one_sweep_at_a_time(swept):
+    cube, done, _ = swept
+    with sole_user(done.folder), pytest.raises(xvcomp.PlanError, match="another sweep"):
+        xvcomp.sweep(cube, done.folder, **OPTIONS)
+
+
+def test_an_interrupted_sweep_leaves_no_process_and_no_half_file(tmp_path, monkeypatch):
+    started, workers = [], []
+    real = subprocess.Popen
+
+    def popen(*arguments, **keywords):
+        workers.append(real(*arguments, **keywords))
+        return workers[-1]
+
+    monkeypatch.setattr(runner.subprocess, "Popen", popen)
+
+    def interrupt(progress):
+        started.append(progress)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        xvcomp.sweep(
+            made_cube(),
+            tmp_path,
+            codecs=["libx265"],
+            presets=["fast"],
+            qualities=[30, 35, 40, 45],
+            jobs=2,
+            on_progress=interrupt,
+        )
+    assert len(started) == 1
+    assert len(Journal(tmp_path / "points.jsonl").read()) == 1
+    assert not list((tmp_path / "cubes").glob(".*"))
+    assert workers
+    assert all(worker.poll() is not None for worker in workers)
 
 
 def point(key="a", bpppb=1.0, psnr_db=40.0, **given) -> SweepPoint:

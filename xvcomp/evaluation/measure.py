@@ -53,7 +53,7 @@ def evaluate(
         the range of the valid reference samples of each quality set.
     per_time : bool
         Also give the numbers of every frame.
-    variables : collection of str, optional
+    variables : str or collection of str, optional
         Only these. Peaks are then of what was chosen.
     indices : sequence of (str, str), optional
         Band pairs of normalised difference indices, such as ``[("B08", "B04")]``.
@@ -81,6 +81,8 @@ def evaluate(
     """
     if peak is not None and not (np.isfinite(peak) and peak > 0):
         raise ValueError(f"peak must be a positive number, got {peak!r}")
+    if isinstance(variables, str):
+        variables = (variables,)
     original = as_dataset(reference)
     if isinstance(decoded, xr.Dataset | xr.DataArray):
         sides = _two_datasets(original, as_dataset(decoded), stored, variables)

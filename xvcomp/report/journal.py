@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,35 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from ..errors import PlanError
 from . import strict
 from .points import SweepPoint
 
-__all__ = ["Journal", "fingerprint", "key_of"]
+__all__ = ["Journal", "fingerprint", "key_of", "sole_user"]
 
 _READ_BYTES = 1 << 26
+
+
+@contextmanager
+def sole_user(folder: Path) -> Iterator[None]:
+    """Keep a second sweep out of a folder; a sweep that was killed keeps nobody out.
+
+    Raises
+    ------
+    PlanError
+        If another process sweeps into the folder.
+    """
+    try:
+        import fcntl
+    except ImportError:  # not a POSIX system
+        yield
+        return
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise PlanError(f"another sweep is writing to {folder}: choose another") from error
+        yield
 
 
 class Journal:

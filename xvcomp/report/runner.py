@@ -43,6 +43,7 @@ class Runner:
     jobs: int
     journal: Journal
     running: "set[subprocess.Popen[bytes]]" = field(default_factory=set)
+    stopped: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def all(self, tasks: Sequence[Task], on_progress: OnProgress | None) -> tuple[SweepPoint, ...]:
@@ -87,10 +88,12 @@ class Runner:
             for future in as_completed(futures):
                 yield future.result()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
             with self.lock:
+                self.stopped.set()
                 for worker in self.running:
                     worker.kill()
+            pool.shutdown(cancel_futures=True)
+            self._remove_leftovers()
 
     def _one(self, task: Task, shares: "queue.SimpleQueue[tuple[int, ...]]") -> SweepPoint:
         cores = shares.get()
@@ -111,14 +114,7 @@ class Runner:
 
     def _work(self, job: Job) -> SweepPoint:
         """Run one worker to its end."""
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "xvcomp.report.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        with self.lock:
-            self.running.add(worker)
+        worker = self._start()
         try:
             stdout, stderr = worker.communicate(pickle.dumps(job))
         finally:
@@ -135,6 +131,20 @@ class Runner:
             quality_db=job.task.quality_db,
             error=f"the encoding process ended with code {worker.returncode}: {why}",
         )
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        """Start a process, unless the sweep has been stopped meanwhile."""
+        with self.lock:
+            if self.stopped.is_set():
+                raise InterruptedError("the sweep was stopped")
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "xvcomp.report.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+            self.running.add(worker)
+            return worker
 
 
 def _detail(point: SweepPoint) -> str:

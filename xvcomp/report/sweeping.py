@@ -18,7 +18,7 @@ from ..results import OnProgress
 from ..spec import Preset
 from ..version import __version__
 from . import strict
-from .journal import Journal, fingerprint, key_of
+from .journal import Journal, fingerprint, key_of, sole_user
 from .page import write_page
 from .points import Sweep, Task
 from .runner import Runner, cores_here
@@ -76,12 +76,14 @@ def sweep(
     Raises
     ------
     PlanError
-        If there is nothing to sweep over, or an option is not known.
+        If there is nothing to sweep over, an option is not known, or another sweep is
+        writing to the folder.
 
     Notes
     -----
-    Keys of points hold the cube's content, all options and the version of xvcomp: a
-    folder may serve several cubes, and nothing stale is taken for new.
+    Keys of points hold the cube's content, all options and the version of xvcomp, so
+    that nothing stale is taken for new. The report shows the points that were asked for
+    last; others stay in the journal.
     """
     dataset = as_dataset(source)
     folder = Path(out)
@@ -98,11 +100,14 @@ def sweep(
         jobs=count,
         journal=Journal(folder / "points.jsonl"),
     )
-    points = run.all(tasks, on_progress)
-    done = Sweep(source=run.source, folder=folder, points=points, context=_context(dataset, count))
-    (folder / "sweep.json").write_text(strict.dumps(done.to_dict(), indent=1) + "\n")
-    (folder / "sweep.csv").write_text(done.to_csv())
-    write_page(done, dataset, stored=stored)
+    with sole_user(folder):
+        points = run.all(tasks, on_progress)
+        done = Sweep(
+            source=run.source, folder=folder, points=points, context=_context(dataset, count)
+        )
+        (folder / "sweep.json").write_text(strict.dumps(done.to_dict(), indent=1) + "\n")
+        (folder / "sweep.csv").write_text(done.to_csv())
+        write_page(done, dataset, stored=stored)
     return done
 
 
