@@ -17,6 +17,7 @@ from .dataset import StoredVariable, as_dataset, describe
 from .errors import PlanError
 from .inputs import NotRepeated, group_input
 from .jobs import Job, quality_sets, start_quality, step_of
+from .memory import Memory, parse_nbytes
 from .opening import open_cube, open_source
 from .pipeline import EncodedGroup, prepare
 from .planner import plan as make_plan
@@ -108,7 +109,8 @@ def options_of(
         A TOML recipe (see `recipe.load_recipe`).
     **keywords
         Fields of `Options`, or of `Override` for every group (``codec``, ``bit_depth``,
-        ``gop``, ``fold``, ``layout``, ``transform``). ``None`` changes nothing.
+        ``gop``, ``fold``, ``layout``, ``transform``, ``tile``). ``memory`` may be a text
+        such as ``2GB``. ``None`` changes nothing.
 
     Raises
     ------
@@ -123,6 +125,8 @@ def options_of(
             f"known: {', '.join(sorted(_CHOICES | _OPTIONS))}"
         )
     given = {key: _as_tuple(value) for key, value in keywords.items() if value is not None}
+    if "memory" in given:
+        given["memory"] = parse_nbytes(given["memory"])
     own = {key: value for key, value in given.items() if key in _OPTIONS}
     choices = {key: value for key, value in given.items() if key in _CHOICES}
     return replace(base, **own, defaults=replace(base.defaults, **choices))
@@ -295,17 +299,22 @@ def _prepared(
     """Plan and read; once more without native resolution if a sample misled the survey."""
     try:
         made = _plan(cube, options, native=True)
-        return made, [_job(cube, group, on_progress) for group in made.groups]
+        return made, _jobs(cube, made, options, on_progress)
     except NotRepeated:
         made = _plan(cube, options, native=False)
-        return made, [_job(cube, group, on_progress) for group in made.groups]
+        return made, _jobs(cube, made, options, on_progress)
 
 
-def _job(cube: _Cube, group: GroupPlan, on_progress: OnProgress | None) -> Job:
+def _jobs(cube: _Cube, made: Plan, options: Options, on_progress: OnProgress | None) -> list[Job]:
+    memory = Memory(options.memory, groups=max(1, len(made.groups)))
+    return [_job(cube, group, memory, on_progress) for group in made.groups]
+
+
+def _job(cube: _Cube, group: GroupPlan, memory: Memory, on_progress: OnProgress | None) -> Job:
     if on_progress is not None:
         on_progress(Progress(stage="read", done=0, total=0, detail=group.name))
-    data = group_input(group, cube.by_name())
-    prepared = prepare(data, span=span_of(group), block=group.block, fold=group.fold)
+    data = group_input(group, cube.by_name(), memory)
+    prepared = prepare(data, span=span_of(group, data), block=group.block, fold=group.fold)
     if prepared.constant and not group.lossless:
         group = without_video(group, "no valid sample differs from another")
     return Job(plan=group, prepared=prepared)
@@ -322,7 +331,10 @@ def _choose(jobs: Sequence[Job], on_progress: OnProgress | None) -> None:
             plan = choose(job.plan, job.prepared.data, own, _tell(job.plan.name, on_progress))
             if plan.fold != job.plan.fold:
                 job.prepared = prepare(
-                    job.prepared.data, span=span_of(plan), block=plan.block, fold=plan.fold
+                    job.prepared.data,
+                    span=span_of(plan, job.prepared.data),
+                    block=plan.block,
+                    fold=plan.fold,
                 )
             job.plan = plan
 
@@ -368,7 +380,8 @@ def _publish(
         try:
             check_sidecar(written, cube.variables)
             targets = {job.plan.name: job.plan.target for job in jobs}
-            stats = measure_all(written, cube.by_name(), on_progress, targets)
+            inputs = {job.plan.name: job.prepared.data for job in jobs}
+            stats = measure_all(written, cube.by_name(), on_progress, targets, inputs)
             report = make_report(
                 written,
                 str(path),

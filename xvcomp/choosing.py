@@ -73,7 +73,8 @@ def cropped(data: GroupInput, height: int, width: int) -> GroupInput:
         )
         for variable in data.variables
     )
-    return GroupInput(variables=variables, shape=(time, bands, height, width))
+    shape = (time, bands, height, width)
+    return GroupInput(variables=variables, shape=shape, memory=data.memory)
 
 
 def _sample(data: GroupInput, samples: int) -> GroupInput:
@@ -181,7 +182,7 @@ def _measured(plan: GroupPlan, encoded: EncodedGroup, share: float) -> Trial:
 def _choose_fold(trials: _Trials, best: Trial) -> Trial:
     """Climb through the foldings as long as each is better than the one before."""
     for fold in _folds(best.plan.folds, trials.sample.shape[0]):
-        plan = _folded(best.plan, fold, trials.sample.shape)
+        plan = _folded(best.plan, fold, trials.sample)
         found = trials.better(best, plan, "fold")
         if found.plan.fold != fold:
             return found
@@ -194,11 +195,12 @@ def _folds(folds: Sequence[int], time: int) -> list[int]:
     return [fold for fold in folds if fold > 1 and time // fold >= 4]
 
 
-def _folded(plan: GroupPlan, fold: int, shape: tuple[int, int, int, int]) -> GroupPlan:
+def _folded(plan: GroupPlan, fold: int, data: GroupInput) -> GroupPlan:
     """Fold more, with GOPs of as many stream frames.
 
     Each GOP then spans more time and costs a reader of one frame more, but short GOPs
     would cost the gain.
     """
-    gop, _ = choices.gop(Override(), plan.preset, shape[0], shape[1], plan.block, fold)
+    time, bands, _, _ = data.shape
+    gop, _ = choices.gop(Override(), plan.preset, time, bands, plan.block, fold, data.memory)
     return replace(plan, fold=fold, gop=gop, transform="klt")

@@ -68,7 +68,7 @@ def pack_stream(encoded: EncodedGroup, dtype: np.dtype[Any]) -> bytes:
     infos, sizes, body, payloads = [], [], [], []
     for window in encoded.windows:
         for segment in window.segments:
-            info, gops = split(segment)
+            info, gops = split(bytes(segment))
             packets = [packet for gop in gops for packet in gop]
             infos.append(info)
             sizes.append(tuple(map(len, packets)))
@@ -78,7 +78,7 @@ def pack_stream(encoded: EncodedGroup, dtype: np.dtype[Any]) -> bytes:
             for gop, payload in enumerate(given):
                 frame = gop * encoded.group.window
                 payloads.append((frame, 2 * window.window.block + kind, len(payload)))
-                body.append(payload)
+                body.append(bytes(payload))
     extras = [info.extradata for info in infos]
     header = _Header(
         group=replace(encoded.group, first_track=0, slot=0),
@@ -188,6 +188,9 @@ class _StreamReader(ContainerReader):
 
     def packet_keys(self) -> Sequence[tuple[int, int]]:
         return sorted(self._payloads)
+
+    def has_packet(self, frame: int, slot: int) -> bool:
+        return (frame, slot) in self._payloads
 
     def packet_place(self, frame: int, slot: int) -> ByteRange:
         if (frame, slot) not in self._payloads:

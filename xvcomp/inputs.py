@@ -9,27 +9,32 @@ from numpy.typing import NDArray
 
 from .dataset import StoredVariable, coded_dtype
 from .errors import PlanError
+from .memory import Memory
 from .pipeline import GroupInput, VariableInput
-from .spec import GroupPlan, VariableSpec
+from .spec import BandGroup, GroupPlan, VariableSpec
 
 __all__ = ["NotRepeated", "extra_dims", "group_input", "to_dims"]
-
-_KEEP_IN_MEMORY = 1 << 29
 
 
 class NotRepeated(PlanError):
     """A variable that looked as if repeated from a coarser grid is not, somewhere."""
 
 
-def extra_dims(dims: tuple[str, ...], plan: GroupPlan | Any) -> tuple[str, ...]:
+def extra_dims(dims: tuple[str, ...], plan: GroupPlan | BandGroup) -> tuple[str, ...]:
     """Return the dims that are unrolled into bands, in their order."""
     return tuple(d for d in dims if d not in (plan.frame_dim, plan.y_dim, plan.x_dim))
 
 
-def group_input(plan: GroupPlan, variables: Mapping[str, StoredVariable]) -> GroupInput:
+def group_input(
+    plan: GroupPlan | BandGroup,
+    variables: Mapping[str, StoredVariable],
+    memory: Memory | None = None,
+) -> GroupInput:
     """Make the pipeline's view of a planned group."""
+    memory = memory or Memory()
     members = [variables[name] for name in plan.variables]
-    inputs = tuple(_variable_input(each, plan) for each in members)
+    keep = sum(each.variable.nbytes for each in members) <= memory.keep_nbytes
+    inputs = tuple(_variable_input(each, plan, keep) for each in members)
     sizes = dict(zip(members[0].spec.dims, members[0].spec.shape, strict=True))
     shape = (
         sizes[plan.frame_dim] if plan.frame_dim else 1,
@@ -37,10 +42,12 @@ def group_input(plan: GroupPlan, variables: Mapping[str, StoredVariable]) -> Gro
         -(-sizes[str(plan.y_dim)] // plan.repeat[0]),
         -(-sizes[str(plan.x_dim)] // plan.repeat[1]),
     )
-    return GroupInput(variables=inputs, shape=shape)
+    return GroupInput(variables=inputs, shape=shape, memory=memory)
 
 
-def _variable_input(stored: StoredVariable, plan: GroupPlan) -> VariableInput:
+def _variable_input(
+    stored: StoredVariable, plan: GroupPlan | BandGroup, keep: bool
+) -> VariableInput:
     sizes = dict(zip(stored.spec.dims, stored.spec.shape, strict=True))
     extra = extra_dims(stored.spec.dims, plan)
     return VariableInput(
@@ -50,19 +57,19 @@ def _variable_input(stored: StoredVariable, plan: GroupPlan) -> VariableInput:
         fill_values=stored.fill_values,
         scale=stored.scale,
         offset=stored.offset,
-        read=_XarrayReader(stored, plan),
+        read=_XarrayReader(stored, plan, keep),
     )
 
 
 class _XarrayReader:
     """Read parts of one variable as (time, band, y, x) in its coded dtype."""
 
-    def __init__(self, stored: StoredVariable, plan: GroupPlan) -> None:
+    def __init__(self, stored: StoredVariable, plan: GroupPlan | BandGroup, keep: bool) -> None:
         self._plan = plan
         self._dtype = coded_dtype(stored.spec)
         self._order = _order(stored.spec.dims, plan)
         variable = stored.variable
-        if variable.nbytes <= _KEEP_IN_MEMORY:
+        if keep:
             # A copy of the wrapper: loading must not change the user's own variable.
             variable = variable.copy(deep=False).load()
         self._variable = variable
@@ -94,7 +101,7 @@ class _XarrayReader:
         return self._variable.isel(chosen)
 
 
-def _order(dims: tuple[str, ...], plan: GroupPlan) -> tuple[str, ...]:
+def _order(dims: tuple[str, ...], plan: GroupPlan | BandGroup) -> tuple[str, ...]:
     frame = (plan.frame_dim,) if plan.frame_dim is not None else ()
     return (*frame, *extra_dims(dims, plan), str(plan.y_dim), str(plan.x_dim))
 
@@ -118,7 +125,7 @@ def _repeat(values: NDArray[Any], repeat: tuple[int, int], size: tuple[int, ...]
 
 
 def to_dims(
-    values: NDArray[Any], spec: VariableSpec, group: Any, sizes: Mapping[str, int]
+    values: NDArray[Any], spec: VariableSpec, group: BandGroup, sizes: Mapping[str, int]
 ) -> NDArray[Any]:
     """Give decoded samples the dims of their variable.
 

@@ -43,7 +43,10 @@ OnProgress = Callable[[Progress], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Override:
-    """What a user decided for one variable or one group; ``None`` leaves it to the planner."""
+    """What a user decided for one variable or one group; ``None`` leaves it to the planner.
+
+    ``tile`` is the largest height and width of a spatial block, in coded pixels.
+    """
 
     target: Target | None = None
     codec: str | None = None
@@ -53,6 +56,7 @@ class Override:
     fold: int | None = None
     layout: LayoutKind | None = None
     transform: Literal["klt", "none"] | None = None
+    tile: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,6 +81,8 @@ class Options:
         The user's own grouping, by group name.
     by_group : Mapping[str, Override]
         Choices for the groups of ``groups``, by group name.
+    memory : int or None
+        Bytes that encoding may take at its peak (`memory.Memory`).
     """
 
     target: Target | None = None
@@ -89,6 +95,7 @@ class Options:
     by_variable: Mapping[str, Override] = field(default_factory=dict)
     groups: Mapping[str, tuple[str, ...]] | None = None
     by_group: Mapping[str, Override] = field(default_factory=dict)
+    memory: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,5 +1,6 @@
 """Decode a finished file and compare it with what should be in it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -17,7 +18,7 @@ from .errors import ErrorBoundExceeded
 from .inputs import group_input
 from .metrics import ErrorStats
 from .pipeline import GroupInput
-from .pipeline.parallel import map_ordered
+from .pipeline.parallel import cpu_count, map_ordered
 from .pipeline.windows import Window, windows
 from .reading import CubeFile
 from .results import OnProgress, Progress, Report
@@ -132,7 +133,9 @@ def measure(
     comparison = _Comparison(cube, group, data, target)
     parts = windows(group.shape, group.window, group.block)
     found: list[list[ErrorStats]] = []
-    for window, stats in zip(parts, map_ordered(comparison.window, parts), strict=True):
+    samples = max(math.prod(part.shape) for part in parts) * group.shape[1]
+    workers = data.memory.workers(samples, cpu_count())
+    for window, stats in zip(parts, map_ordered(comparison.window, parts, workers), strict=True):
         found.append(stats)
         if on_progress is not None:
             on_progress(
@@ -151,12 +154,20 @@ def measure_all(
     variables: Mapping[str, StoredVariable],
     on_progress: OnProgress | None = None,
     targets: Mapping[str, Target] | None = None,
+    inputs: Mapping[str, GroupInput] | None = None,
 ) -> dict[str, tuple[ErrorStats, ...]]:
-    """Compare every group of a file with a dataset's stored variables, and with its target."""
-    wanted = targets or {}
+    """Compare every group of a file with a dataset's stored variables, and with its target.
+
+    ``inputs`` are the readers of groups for which there are some already.
+    """
+    wanted, known = targets or {}, inputs or {}
     return {
         group.name: measure(
-            cube, group, group_input(group, variables), on_progress, wanted.get(group.name)
+            cube,
+            group,
+            known.get(group.name) or group_input(group, variables),
+            on_progress,
+            wanted.get(group.name),
         )
         for group in cube.manifest.groups
     }

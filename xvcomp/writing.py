@@ -108,13 +108,13 @@ def _add_group(writer: Mp4Writer, encoded: EncodedGroup, slot: int) -> tuple[Ban
     for window in encoded.windows:
         block = window.window.block
         for number, segment in enumerate(window.segments):
-            writer.add_segment(tracks[block * streams + number], segment)
+            writer.add_segment(tracks[block * streams + number], bytes(segment))
         for kind, payloads in enumerate((window.masks, window.residuals)):
             for gop, payload in enumerate(payloads):
                 if not payload:
                     continue
                 frame = window.window.time.start + gop * group.window
-                writer.add_packet(frame, slot + 2 * block + kind, payload)
+                writer.add_packet(frame, slot + 2 * block + kind, bytes(payload))
     return placed, slot + 2 * blocks
 
 

@@ -39,13 +39,14 @@ from .parallel import cpu_count, map_ordered
 from .prepare import Prepared, WindowData
 from .reconstruct import DecodePart, VariableForm, decode_bands, decode_part
 from .slabs import codes_of
+from .spool import spooled
 from .windows import Window
 
 __all__ = ["trial"]
 
-_DROP = 1 / 60
+_DROP = 1 / 300
 """Components whose variance is below this part of step**2 are not coded: all that they
-could still take off the error is a few hundredths of what the quantiser leaves."""
+could still take off the error is a hundredth of what the quantiser leaves."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,7 +101,8 @@ def trial(
             on_window(window)
         return encoded
 
-    parts = tuple(map_ordered(work, chosen))
+    found = map_ordered(work, chosen, prepared.workers)
+    parts = spooled(found, prepared.data.memory.spool_nbytes)
     return collect(coding.group, parts, clock, at_ceiling=coding.at_ceiling)
 
 

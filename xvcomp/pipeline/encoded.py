@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,15 +34,22 @@ __all__ = [
 EMPTY = Array.of(np.zeros((0, 0), dtype=np.uint32))
 
 
+class Payload(Protocol):
+    """Bytes, or something that reads them when they are wanted."""
+
+    def __len__(self) -> int: ...
+    def __bytes__(self) -> bytes: ...
+
+
 @dataclass(frozen=True, slots=True)
 class EncodedWindow:
     """One window's bytes: a segment per stream, and per GOP a mask and a residual packet."""
 
     window: Window
-    segments: tuple[bytes, ...]
+    segments: tuple[Payload, ...]
     checksums: tuple[tuple[int, ...], ...]
-    masks: tuple[bytes, ...]
-    residuals: tuple[bytes, ...]
+    masks: tuple[Payload, ...]
+    residuals: tuple[Payload, ...]
     nbytes: int
     stats: tuple[ErrorStats, ...]
 
@@ -144,7 +151,7 @@ def correction_packets(
         gop = Gop(
             stored=[values[span] for values in data.stored],
             classes=data.classes[span],
-            filled=data.filled[span],
+            filled=data.filled[span].astype(np.float64, copy=False),
             base=None if base is None else base[span],
         )
         found.append(encode_correction(group, forms, gop, correction))
@@ -190,8 +197,8 @@ def _packet_checksums(parts: Sequence[EncodedWindow]) -> Array:
         return EMPTY
     blocks = [
         [
-            [crc32_of([payload]) for part in block for payload in part.masks],
-            [crc32_of([payload]) for part in block for payload in part.residuals],
+            [crc32_of([bytes(payload)]) for part in block for payload in part.masks],
+            [crc32_of([bytes(payload)]) for part in block for payload in part.residuals],
         ]
         for block in _by_block(parts)
     ]

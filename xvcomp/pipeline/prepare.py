@@ -1,5 +1,6 @@
 """Read a group once: what is valid, between which extremes, and how bands correlate."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,14 +10,15 @@ from numpy.typing import NDArray
 
 from .. import masks
 from ..spec import Klt
-from ..transforms import folding, klt
-from .parallel import map_ordered
+from ..transforms import klt
+from .parallel import cpu_count, map_ordered
+from .slabs import folded_slabs
 from .windows import GroupInput, VariableInput, Window, windows
 
 __all__ = ["Prepared", "WindowData", "prepare"]
 
-_CACHE_BYTES = 1 << 29
-"""Groups whose gap-free form is smaller than this are read and filled only once."""
+_EXACT_IN_FLOAT32 = ("f2", "f4", "i1", "u1", "i2", "u2")
+"""Types of samples that float32 holds exactly, in half the memory of float64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +26,12 @@ class WindowData:
     """One window, read: stored samples per variable, and all bands without gaps.
 
     ``classes`` and ``filled`` have the shape (time, band, y, x); class 0 is valid.
+    ``filled`` is float32 where that holds every sample exactly.
     """
 
     stored: tuple[NDArray[Any], ...]
     classes: NDArray[np.uint8]
-    filled: NDArray[np.float64]
+    filled: NDArray[np.floating[Any]]
     ignored: NDArray[np.bool_] | None
 
 
@@ -49,6 +52,8 @@ class Prepared:
         Of the folded, gap-free bands.
     valid_counts : tuple of int
         Per variable.
+    band_range : (ndarray, ndarray) of float64, shape (band,)
+        Extremes of the folded, gap-free bands.
     """
 
     data: GroupInput
@@ -59,15 +64,20 @@ class Prepared:
     valid_max: tuple[float, ...]
     moments: klt.Moments
     valid_counts: tuple[int, ...]
+    band_range: tuple[NDArray[np.float64], NDArray[np.float64]]
     cache: dict[tuple[int, int], WindowData] = field(default_factory=dict)
-    ranges: dict[bytes, tuple[NDArray[np.float64], NDArray[np.float64]]] = field(
-        default_factory=dict
-    )
+    ranges: dict[bytes, tuple[float, float]] = field(default_factory=dict)
 
     def read(self, window: Window) -> WindowData:
         """Read a window, or take it from the cache."""
         known = self.cache.get(window.key)
         return known if known is not None else _read(self.data, window, self.specials)
+
+    @property
+    def workers(self) -> int:
+        """Windows that may be at work at a time."""
+        largest = max(math.prod(window.shape) for window in self.windows)
+        return self.data.memory.workers(largest * self.data.shape[1], cpu_count())
 
     @property
     def has_gaps(self) -> bool:
@@ -82,20 +92,53 @@ class Prepared:
 
     def extremes(self, transform: Klt) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the smallest and largest value of each component over the whole group."""
-        key = transform.matrix.data + transform.means.data
-        if key not in self.ranges:
-            found = list(map_ordered(lambda w: self._window_extremes(w, transform), self.windows))
-            low = np.min([each[0] for each in found], axis=0)
-            high = np.max([each[1] for each in found], axis=0)
-            self.ranges[key] = (low, high)
-        return self.ranges[key]
+        names = [_column_name(transform, k) for k in range(transform.n_components)]
+        if any(name not in self.ranges for name in names):
+            self._measure(transform)
+        low, high = zip(*(self.ranges[name] for name in names), strict=True)
+        return np.array(low), np.array(high)
 
-    def _window_extremes(
+    def _measure(self, transform: Klt) -> None:
+        """Find extremes once for all components that any step may select: reading costs."""
+        if np.array_equal(transform.matrix.numpy(), np.eye(len(self.band_range[0]))):
+            chosen = transform
+            ends = np.stack(self.band_range)[:, :, None, None]
+            found = [_range_of(klt.forward(ends, transform))]
+        else:
+            chosen = self._all_components(transform)
+            found = list(map_ordered(lambda w: self._window(w, chosen), self.windows, self.workers))
+        low = np.min([each[0] for each in found], axis=0)
+        high = np.max([each[1] for each in found], axis=0)
+        for k in range(chosen.n_components):
+            self.ranges[_column_name(chosen, k)] = (float(low[k]), float(high[k]))
+
+    def _all_components(self, transform: Klt) -> Klt:
+        """Return the basis that a transform was selected from, if it is this group's own."""
+        whole = klt.fit(self.moments, transform.weights.numpy())[0]
+        known = {_column_name(whole, k) for k in range(whole.n_components)}
+        own = {_column_name(transform, k) for k in range(transform.n_components)}
+        return whole if own <= known else transform
+
+    def _window(
         self, window: Window, transform: Klt
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        folded = folding.fold(self.read(window).filled, self.fold)
-        components = klt.forward(folded, transform)
-        return components.min(axis=(0, 2, 3)), components.max(axis=(0, 2, 3))
+        found = [
+            _range_of(klt.forward(folded, transform))
+            for folded in folded_slabs(self.read(window).filled, self.fold)
+        ]
+        return np.min([low for low, _ in found], axis=0), np.max(
+            [high for _, high in found], axis=0
+        )
+
+
+def _column_name(transform: Klt, component: int) -> bytes:
+    return transform.matrix.numpy()[:, component].tobytes()
+
+
+def _range_of(values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the extremes of each band."""
+    axes = (0, 2, 3)
+    return values.min(axis=axes).astype(np.float64), values.max(axis=axes).astype(np.float64)
 
 
 def prepare(data: GroupInput, *, span: int, block: tuple[int, int], fold: int = 1) -> Prepared:
@@ -112,10 +155,11 @@ def prepare(data: GroupInput, *, span: int, block: tuple[int, int], fold: int = 
     """
     parts = windows(data.shape, span, block)
     first = _Scan.of(data, parts[0], fold, None)
-    scans = [first]
-    scans += map_ordered(lambda w: _Scan.of(data, w, fold, first.moments.origin), parts[1:])
-    total = scans[0]
-    for scan in scans[1:]:
+    workers = data.memory.workers(math.prod(parts[0].shape) * data.shape[1], cpu_count())
+    total = first
+    for scan in map_ordered(
+        lambda w: _Scan.of(data, w, fold, first.moments.origin), parts[1:], workers
+    ):
         total = total + scan
     prepared = Prepared(
         data=data,
@@ -126,8 +170,9 @@ def prepare(data: GroupInput, *, span: int, block: tuple[int, int], fold: int = 
         valid_max=total.high,
         moments=total.moments,
         valid_counts=total.counts,
+        band_range=(total.band_low, total.band_high),
     )
-    if np.prod(data.shape) * 8 <= _CACHE_BYTES:
+    if math.prod(data.shape) * _kept_per_sample(data) <= data.memory.keep_nbytes:
         found = map_ordered(lambda w: _read(data, w, prepared.specials), parts)
         prepared.cache.update(zip([part.key for part in parts], found, strict=True))
     return prepared
@@ -141,6 +186,8 @@ class _Scan:
     low: tuple[float, ...]
     high: tuple[float, ...]
     counts: tuple[int, ...]
+    band_low: NDArray[np.float64]
+    band_high: NDArray[np.float64]
     moments: klt.Moments
 
     @classmethod
@@ -152,15 +199,22 @@ class _Scan:
         specials = tuple(masks.specials_of(values, v.fill_values) for v, values in pairs)
         read = _assemble(data, window, stored, specials)
         valid = [read.classes[:, bands] == 0 for bands in data.band_slices]
-        kept = [values[mask] for values, mask in zip(stored, valid, strict=True)]
-        folded = folding.fold(read.filled, fold)
-        centre = folded.mean(axis=(0, 2, 3)) if origin is None else origin
+        kept = [
+            values if mask.all() else values[mask]
+            for values, mask in zip(stored, valid, strict=True)
+        ]
+        if origin is None:
+            first = next(folded_slabs(read.filled, fold))
+            origin = first.mean(axis=(0, 2, 3), dtype=np.float64)
+        low, high, moments = _bands(read.filled, fold, origin)
         return cls(
             specials,
             tuple(float(v.min()) if v.size else np.nan for v in kept),
             tuple(float(v.max()) if v.size else np.nan for v in kept),
             tuple(v.size for v in kept),
-            klt.Moments.of(folded, centre),
+            low,
+            high,
+            moments,
         )
 
     def __add__(self, other: "_Scan") -> "_Scan":
@@ -169,8 +223,37 @@ class _Scan:
             tuple(float(np.fmin(a, b)) for a, b in zip(self.low, other.low, strict=True)),
             tuple(float(np.fmax(a, b)) for a, b in zip(self.high, other.high, strict=True)),
             tuple(a + b for a, b in zip(self.counts, other.counts, strict=True)),
+            np.minimum(self.band_low, other.band_low),
+            np.maximum(self.band_high, other.band_high),
             self.moments + other.moments,
         )
+
+
+def _bands(
+    filled: NDArray[Any], fold: int, origin: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], klt.Moments]:
+    """Return extremes and moments of the folded bands of a window."""
+    moments: klt.Moments | None = None
+    ranges = []
+    for folded in folded_slabs(filled, fold):
+        own = klt.Moments.of(folded, origin)
+        moments = own if moments is None else moments + own
+        ranges.append(_range_of(folded))
+    assert moments is not None  # a window has at least one frame
+    low = np.min([each[0] for each in ranges], axis=0)
+    high = np.max([each[1] for each in ranges], axis=0)
+    return low, high, moments
+
+
+def _kept_per_sample(data: GroupInput) -> int:
+    """Bytes of a sample in `WindowData`."""
+    widest = max(variable.dtype.itemsize for variable in data.variables)
+    return widest + 1 + _working_dtype([v.dtype for v in data.variables]).itemsize
+
+
+def _working_dtype(dtypes: Sequence[np.dtype[Any]]) -> np.dtype[Any]:
+    small = all(dtype.str[1:] in _EXACT_IN_FLOAT32 for dtype in dtypes)
+    return np.dtype(np.float32 if small else np.float64)
 
 
 def _with_fill_values(variable: VariableInput, found: NDArray[Any]) -> NDArray[Any]:
@@ -204,7 +287,8 @@ def _assemble(
         [masks.classify(values, special) for values, special in zip(stored, specials, strict=True)],
         axis=1,
     )
-    bands = np.concatenate([values.astype(np.float64) for values in stored], axis=1)
+    dtype = _working_dtype([values.dtype for values in stored])
+    bands = np.concatenate([values.astype(dtype, copy=False) for values in stored], axis=1)
     valid = classes == 0
     ignored = _ignored(data, window)
     known = valid if ignored is None else valid & ~ignored

@@ -15,10 +15,18 @@ from ..spec import BandGroup, Klt, Layout, Planes, Quantization
 from ..transforms import folding, klt, quantize
 from .samples import VariableForm, clip, to_dtype
 
-__all__ = ["codes_of", "samples_of"]
+__all__ = ["codes_of", "folded_slabs", "samples_of"]
 
 _SLAB = 1 << 17
 """Samples of a slab: half a megabyte of float64."""
+
+
+def folded_slabs(filled: NDArray[Any], fold: int) -> Iterator[NDArray[np.float64]]:
+    """Yield gap-free samples, folded and as float64, a few frames at a time."""
+    time, bands, height, width = filled.shape
+    step = fold * max(1, 4 * _SLAB // (fold * bands * height * width))
+    for start in range(0, time, step):
+        yield folding.fold(filled[start : start + step].astype(np.float64), fold)
 
 
 def codes_of(

@@ -1,11 +1,13 @@
 """How a group is cut for work: windows of whole GOPs in time, blocks in space."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..memory import Memory
 
 __all__ = ["GroupInput", "Reader", "VariableInput", "Window", "block_slices", "windows"]
 
@@ -49,10 +51,14 @@ class VariableInput:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GroupInput:
-    """The variables of a group and the shape (time, bands, y, x) that they make."""
+    """The variables of a group and the shape (time, bands, y, x) that they make.
+
+    ``memory`` is what working on them may take.
+    """
 
     variables: tuple[VariableInput, ...]
     shape: tuple[int, int, int, int]
+    memory: Memory = field(default_factory=Memory)
 
     @property
     def weights(self) -> NDArray[np.float64]:

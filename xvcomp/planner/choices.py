@@ -4,14 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from ..errors import PlanError
+from ..memory import Memory
 from ..results import Override
 from ..spec import Bpppb, LayoutKind, Psnr, Quality, Ratio, Target
 
 __all__ = ["bit_depth", "block", "codec", "gop", "layout", "transform"]
 
-_MAX_WINDOW_SAMPLES = 32_000_000
 _MAX_BLOCK = 2048
 _BLOCK = 1024
+_LEAST_BLOCK = 64
+_LEAST_GOP = 8
+_EVEN = 8
 _CODECS = ("libx265", "libsvtav1")
 _FOLDS = {"balanced": (1, 4, 8, 16, 24), "best": (1, 2, 4, 8, 16, 24, 32)}
 _LIGHT_GOP_SAMPLES = 4_000_000
@@ -88,15 +91,52 @@ def bit_depth(own: Override, codec: str, codecs: Mapping[str, Sequence[int]]) ->
     return best, f"the deepest that {codec} codes"
 
 
-def block(height: int, width: int) -> tuple[int, int]:
-    """Choose the spatial blocks: whole frames, unless they are very large."""
-    if max(height, width) <= _MAX_BLOCK:
-        return height, width
-    return min(height, _BLOCK), min(width, _BLOCK)
+def block(
+    own: Override, frames: int, bands: int, size: tuple[int, int], memory: Memory
+) -> tuple[int, int]:
+    """Choose the spatial blocks: whole frames, unless they are very large.
+
+    Parameters
+    ----------
+    frames : int
+        Of the group's streams.
+    bands : int
+        Samples that a pixel of such a frame stands for.
+    size : (int, int)
+        Height and width of the group.
+    """
+    if own.tile is not None:
+        if own.tile < _LEAST_BLOCK:
+            raise PlanError(f"a tile has at least {_LEAST_BLOCK} pixels a side, got {own.tile}")
+        return _evenly(size[0], own.tile), _evenly(size[1], own.tile)
+    side = _BLOCK if max(size) > _MAX_BLOCK else max(size)
+    # Shorter GOPs than this cost more bits than smaller blocks do.
+    least = min(frames, _LEAST_GOP) * bands
+    while side > 2 * _LEAST_BLOCK and least * _area(size, side) > memory.window_samples:
+        side = -(-side // 2)
+    return _evenly(size[0], side), _evenly(size[1], side)
+
+
+def _area(size: tuple[int, int], side: int) -> int:
+    return min(size[0], side) * min(size[1], side)
+
+
+def _evenly(length: int, most: int) -> int:
+    """Cut a side into equal parts: a last one of few pixels would waste a track."""
+    if length <= most:
+        return length
+    even = -(-length // -(-length // most))
+    return min(most, -(-even // _EVEN) * _EVEN)
 
 
 def gop(
-    own: Override, preset: str, time: int, bands: int, block: tuple[int, int], fold: int
+    own: Override,
+    preset: str,
+    time: int,
+    bands: int,
+    block: tuple[int, int],
+    fold: int,
+    memory: Memory,
 ) -> tuple[int, str]:
     """Choose the frames of a GOP, and say why."""
     frames = -(-time // fold)
@@ -104,7 +144,7 @@ def gop(
         if own.gop < 1:
             raise PlanError(f"a GOP has at least 1 frame, got {own.gop}")
         return min(own.gop, frames), "asked for"
-    fits = max(1, _MAX_WINDOW_SAMPLES // (bands * fold * block[0] * block[1]))
+    fits = max(1, memory.window_samples // (bands * fold * block[0] * block[1]))
     # Small frames decode fast: longer GOPs then cost little time and save bits.
     light = _LIGHT_GOP_SAMPLES // (bands * fold * block[0] * block[1])
     longest = max(_GOPS[preset], min(light, _LONGEST_GOP))

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ..errors import PlanError
+from ..memory import Memory
 from ..results import Options
 from ..spec import GroupPlan, Lossless, Plan, Psnr, Target
 from . import choices
@@ -18,6 +19,8 @@ __all__ = ["DEFAULT_TARGET", "plan", "without_video"]
 DEFAULT_TARGET = Psnr(50.0)
 
 _LOSSLESS_WINDOW_SAMPLES = 4_000_000
+_MAX_BLOCKS = 2047
+"""Of all groups: a frame has 4096 slots for packets, and a block takes two."""
 
 
 def plan(
@@ -61,7 +64,25 @@ def plan(
         ),
         *(_lossless_group(each, reason, options) for each, reason in exact),
     ]
+    _check_blocks(groups, {each.name: each for each in facts})
     return Plan(groups=tuple(groups), sidecar=sidecar, target=target)
+
+
+def _check_blocks(groups: Sequence[GroupPlan], facts: Mapping[str, VariableFacts]) -> None:
+    """Refuse more blocks than a file has places for their packets."""
+    total = 0
+    for group in groups:
+        first = facts[group.variables[0]]
+        sizes = dict(zip(first.dims, first.shape, strict=True))
+        rows, columns = (
+            -(-sizes[str(dim)] // (length * repeat))
+            for dim, length, repeat in zip(
+                (group.y_dim, group.x_dim), group.block, group.repeat, strict=True
+            )
+        )
+        total += rows * columns
+    if total > _MAX_BLOCKS:
+        raise PlanError(f"{total} tiles are too many, a file holds {_MAX_BLOCKS}: use larger ones")
 
 
 def _check_names(facts: Sequence[VariableFacts], options: Options) -> None:
@@ -101,8 +122,9 @@ def _lossy_group(
     fold = own.fold or 1
     if fold > time:
         raise PlanError(f"cannot fold {fold} frames: {first.name!r} has {time}")
-    block = choices.block(height, width)
-    gop, why_gop = choices.gop(own, preset, time, bands, block, fold)
+    memory = Memory(options.memory)
+    block = choices.block(own, -(-time // fold), bands * fold, (height, width), memory)
+    gop, why_gop = choices.gop(own, preset, time, bands, block, fold, memory)
     transform, why_transform = choices.transform(own, bands * fold)
     layout, why_layout = choices.layout(own)
     return GroupPlan(
@@ -139,9 +161,9 @@ def _lossless_group(each: VariableFacts, reason: str, options: Options) -> Group
     axes = frame_axes(each.dims, each.shape)
     assert axes is not None  # _role has sent everything else elsewhere
     time, bands, height, width = group_shape([each], axes, (1, 1))
-    block = choices.block(height, width)
-    fits = max(1, _LOSSLESS_WINDOW_SAMPLES // (bands * block[0] * block[1]))
     own = own_choice(each.name, options) or options.defaults
+    block = choices.block(own, time, bands, (height, width), Memory(options.memory))
+    fits = max(1, _LOSSLESS_WINDOW_SAMPLES // (bands * block[0] * block[1]))
     return GroupPlan(
         name=each.name,
         variables=(each.name,),

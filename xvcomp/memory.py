@@ -1,0 +1,96 @@
+"""How much memory an encoding may take, and what follows for windows, threads and caches."""
+
+import os
+import re
+from dataclasses import dataclass
+
+from .errors import PlanError
+
+__all__ = ["Memory", "parse_nbytes"]
+
+_BASE = 420 << 20
+"""What Python, numpy, xarray, FFmpeg and a reader of some chunks take by themselves."""
+_PER_SAMPLE = 26
+"""Bytes per sample of a window at work, as measured: read, filled, coded and decoded
+samples, and the encoder's own frames."""
+_MAX_WINDOW = 32_000_000
+_MIN_WINDOW = 1_000_000
+_KEEP = 1 << 29
+_SPOOL = 1 << 26
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12,
+          "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """A limit on what an encoding takes at its peak; what it cannot help taking included.
+
+    Parameters
+    ----------
+    limit : int or None
+        Bytes. ``None``: half of the machine's memory, and windows of at most 32 million
+        samples.
+    groups : int
+        Groups of variables that share it.
+
+    Raises
+    ------
+    PlanError
+        If the limit is below 512 MiB: no window would be left.
+    """
+
+    limit: int | None = None
+    groups: int = 1
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 512 << 20:
+            raise PlanError(f"memory must be at least 512 MiB, got {self.limit} bytes")
+
+    @property
+    def window_samples(self) -> int:
+        """Largest window, all bands counted, of which two fit at a time."""
+        if self.limit is None:
+            return _MAX_WINDOW
+        # A quarter is for what is kept between windows.
+        fitting = (self.limit - _BASE) * 3 // 4 // (2 * _PER_SAMPLE)
+        return min(_MAX_WINDOW, max(_MIN_WINDOW, fitting))
+
+    @property
+    def keep_nbytes(self) -> int:
+        """Bytes that may stay in memory between uses, per group."""
+        if self.limit is None:
+            return _KEEP // self.groups
+        return min(_KEEP, max(0, (self.limit - _BASE) // 4)) // self.groups
+
+    @property
+    def spool_nbytes(self) -> int:
+        """Encoded bytes that stay in memory, per group and trial."""
+        return min(_SPOOL, self.keep_nbytes // 4)
+
+    def workers(self, samples: int, cores: int) -> int:
+        """Return how many windows of that many samples may be at work at a time."""
+        limit = _half_of_the_machine() if self.limit is None else self.limit
+        return max(1, min(cores, (limit - _BASE) * 3 // 4 // (samples * _PER_SAMPLE)))
+
+
+def _half_of_the_machine() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    except (ValueError, OSError, AttributeError):
+        return 4 << 30
+
+
+def parse_nbytes(text: str | int) -> int:
+    """Read a number of bytes: ``2GB``, ``1.5 GiB``, ``800M``, ``1000000``.
+
+    Raises
+    ------
+    PlanError
+        If it is none.
+    """
+    if isinstance(text, int):
+        return text
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?i?)b?\s*", text.lower())
+    if found is None or found[2] not in _UNITS:
+        raise PlanError(f"memory is {text!r}; give bytes, such as 2GB, 1.5GiB or 800MB")
+    return int(float(found[1]) * _UNITS[found[2]])
