@@ -24,6 +24,7 @@ from typing import Any, TypeVar, get_args
 import tomli_w
 
 from .errors import PlanError
+from .memory import parse_nbytes
 from .results import Options, Override
 from .spec import (
     Bpppb,
@@ -53,7 +54,7 @@ _TARGETS: dict[str, Callable[[float], Target]] = {
 }
 _TARGET_KEYS = (*_TARGETS, "max_error", "lossless")
 _RELATIVE = ("absolute", "range", "pointwise")
-_CHOICE_KEYS = ("codec", "preset", "bits", "gop", "layout", "klt", "fold")
+_CHOICE_KEYS = ("codec", "preset", "bits", "gop", "layout", "klt", "fold", "tile")
 _TOP_KEYS = (
     *_TARGET_KEYS,
     "peak",
@@ -61,6 +62,7 @@ _TOP_KEYS = (
     "vars",
     "lossy",
     "per_variable",
+    "memory",
     "variables",
     "groups",
 )
@@ -104,6 +106,7 @@ def parse_recipe(text: str) -> Options:
         lossy=_names(table, "lossy"),
         lossless=_names(table, "lossless") if isinstance(lossless, list) else (),
         per_variable=_get(table, "per_variable", bool, "the recipe") or False,
+        memory=parse_nbytes(table["memory"]) if "memory" in table else None,
         defaults=_choices(table, "the recipe"),
         by_variable={
             name: _override(inner, f"[variables.{name}]")
@@ -121,7 +124,7 @@ def dump_recipe(plan: Plan, options: Options | None = None) -> str:
     plan : Plan
         Each of its groups becomes a ``[groups.NAME]`` with every choice spelled out.
     options : Options or None
-        What the user said; keeps ``vars`` and ``per_variable``.
+        What the user said; keeps ``vars``, ``per_variable``, ``memory`` and ``tile``.
     """
     options = options or Options()
     head: dict[str, Any] = _target_table(plan.target)
@@ -129,6 +132,10 @@ def dump_recipe(plan: Plan, options: Options | None = None) -> str:
         head["vars"] = list(options.variables)
     if options.per_variable:
         head["per_variable"] = True
+    if options.memory is not None:
+        head["memory"] = options.memory
+    if options.defaults.tile is not None:
+        head["tile"] = options.defaults.tile
     parts = ["# The plan that xvcomp used; give it back with --recipe.\n" + tomli_w.dumps(head)]
     for name, reason in plan.sidecar.items():
         parts[0] += f"# {_one_line(name)} is kept beside the video: {_one_line(reason)}\n"
@@ -231,6 +238,7 @@ def _choices(table: Mapping[str, Any], where: str) -> Override:
         bit_depth=_get(table, "bits", int, where),
         gop=_get(table, "gop", int, where),
         fold=_get(table, "fold", int, where),
+        tile=_get(table, "tile", int, where),
         layout=layout,
         transform=None if klt is None else "klt" if klt else "none",
     )

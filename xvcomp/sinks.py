@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import os
 import shutil
 import uuid
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["SINK_SUFFIXES", "check_sink", "write_dataset"]
 
 SINK_SUFFIXES = (".nc", ".nc4", ".cdf", ".zarr", ".zarr.zip")
+_LOG = logging.getLogger(__name__)
+_STREAMED = 1 << 26
 # What a store of another kind, or another version of Zarr, said about its own chunks.
 _FOREIGN_ZARR = ("compressor", "compressors", "filters", "serializer", "shards")
 
@@ -74,6 +77,7 @@ def write_dataset(
     A temporary name beside ``path`` is written, flushed to disk, and renamed.
     """
     path = check_sink(path, overwrite=overwrite)
+    ds = _streamed(ds)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         _write(_as_is(ds), temporary, path.name.lower())
@@ -81,6 +85,33 @@ def write_dataset(
     finally:
         _remove(temporary)
     return path
+
+
+def _streamed(ds: "xr.Dataset") -> "xr.Dataset":
+    """Make dask arrays of large lazy variables, so that they are written part by part."""
+    large = {
+        name: _parts(variable)
+        for name, variable in ds.variables.items()
+        if variable.nbytes > _STREAMED and not variable._in_memory
+    }
+    if not large:
+        return ds
+    try:
+        import dask  # noqa: F401
+    except ImportError:
+        _LOG.info("without dask, whole variables are held in memory: pip install 'xvcomp[dask]'")
+        return ds
+    return ds.assign({name: ds.variables[name].chunk(parts) for name, parts in large.items()})
+
+
+def _parts(variable: "xr.Variable") -> dict[Hashable, int]:
+    """Return parts that are cheap to read, and whole chunks of what is to be written."""
+    stored = variable.encoding.get("chunks") or variable.encoding.get("chunksizes")
+    cheap = variable.encoding.get("preferred_chunks") or dict(variable.sizes)
+    parts = {dim: cheap.get(dim, size) for dim, size in variable.sizes.items()}
+    for dim, chunk in zip(variable.dims, stored or (), strict=False):
+        parts[dim] = min(variable.sizes[dim], -(-parts[dim] // chunk) * chunk)
+    return parts
 
 
 def _as_is(ds: "xr.Dataset") -> "xr.Dataset":

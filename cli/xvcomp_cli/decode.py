@@ -1,38 +1,100 @@
-"""``xvcomp decode``: a cube file back to NetCDF or Zarr."""
+"""``xvcomp decode``: a cube file, or a part of it, back to NetCDF or Zarr."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from .options import example, overwrite_option, quiet_option
+from .options import example, names_option, overwrite_option, quiet_option
 from .render import format_bytes
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = ["decode"]
 
 
+def _selections(
+    _ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
+) -> dict[str, int | slice]:
+    """Read ``time=10``, ``time=10:20`` or ``x=0:256:2``: positions along a dim."""
+    found: dict[str, int | slice] = {}
+    for value in values:
+        dim, _, text = value.partition("=")
+        try:
+            numbers = [int(part) if part.strip() else None for part in text.split(":")]
+            if not dim or not text or len(numbers) > 3 or numbers[2:] == [0]:
+                raise ValueError
+            found[dim] = int(text) if len(numbers) == 1 else slice(*numbers)
+        except ValueError:
+            raise click.BadParameter(
+                f"{value!r} is not like time=10, time=10:20 or x=0:256:2"
+            ) from None
+    return found
+
+
 @click.command(
     short_help="Decode a cube file to NetCDF or Zarr.",
-    epilog=example("xvcomp decode cube.mp4 cube.nc", "xvcomp decode cube.mp4 cube.zarr"),
+    epilog=example(
+        "xvcomp decode cube.mp4 cube.nc",
+        "xvcomp decode cube.mp4 crop.zarr --isel time=10:20 --isel x=0:256 --vars B02,B03",
+    ),
 )
-@click.argument("src", type=click.Path(path_type=Path))
+@click.argument("src")
 @click.argument("dst", type=click.Path(path_type=Path))
+@click.option(
+    "--isel",
+    "selections",
+    multiple=True,
+    metavar="DIM=START:STOP",
+    callback=_selections,
+    help="Only these positions along a dim; negative ones count from its end.",
+)
+@names_option("--vars", "variables", help="Only these variables (and the coordinates).")
 @overwrite_option
 @quiet_option
-def decode(src: Path, dst: Path, *, overwrite: bool, quiet: bool) -> None:
-    """Decode the cube file SRC to DST: .nc (NetCDF4), .zarr (v3) or .zarr.zip.
+def decode(
+    src: str,
+    dst: Path,
+    *,
+    selections: dict[str, int | slice],
+    variables: tuple[str, ...] | None,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Decode the cube file SRC (a path or a URL) to DST: .nc (NetCDF4), .zarr (v3) or .zarr.zip.
 
     Values are written as they were stored: packed integers stay packed, with their
-    scale_factor, add_offset and _FillValue.
+    scale_factor, add_offset and _FillValue. Cubes larger than memory are written as they
+    are decoded, where dask is installed. A selection decodes only the GOPs it needs.
     """
     import xvcomp
     from xvcomp.sinks import check_sink, write_dataset
 
     check_sink(dst, overwrite=overwrite)
     with xvcomp.open(src, decode_cf=False) as cube:
-        write_dataset(cube, dst, overwrite=overwrite)
-        count = len(cube.data_vars)
+        chosen = _chosen(cube, variables, selections)
+        write_dataset(chosen, dst, overwrite=overwrite)
+        count = len(chosen.data_vars)
     if not quiet:
         click.echo(f"{dst}: {count} variables, {format_bytes(_size(dst))}")
+
+
+def _chosen(
+    cube: "xr.Dataset", variables: tuple[str, ...] | None, selections: dict[str, int | slice]
+) -> "xr.Dataset":
+    for dim, wanted in selections.items():
+        if dim not in cube.sizes:
+            raise click.UsageError(
+                f"--isel: there is no dim {dim!r}; the cube has {', '.join(map(str, cube.sizes))}"
+            )
+        if isinstance(wanted, int) and not -cube.sizes[dim] <= wanted < cube.sizes[dim]:
+            raise click.UsageError(f"--isel: {dim}={wanted} is outside of {cube.sizes[dim]}")
+    missing = [name for name in variables or () if name not in cube.variables]
+    if missing:
+        known = ", ".join(map(str, cube.data_vars))
+        raise click.UsageError(f"--vars: there is no variable {missing[0]!r}; the cube has {known}")
+    return (cube if variables is None else cube[list(variables)]).isel(selections)
 
 
 def _size(path: Path) -> int:

@@ -7,8 +7,9 @@ from typing import Any, TypeVar, get_args
 import click
 
 from xvcomp.errors import PlanError
+from xvcomp.memory import parse_nbytes
 from xvcomp.recipe import dump_recipe, load_recipe, parse_max_error
-from xvcomp.results import Options
+from xvcomp.results import Options, Override
 from xvcomp.spec import (
     Bpppb,
     LayoutKind,
@@ -29,6 +30,7 @@ __all__ = [
     "group_option",
     "json_option",
     "library_keywords",
+    "names_option",
     "overwrite_option",
     "quiet_option",
     "recipe_text",
@@ -63,8 +65,20 @@ def _error_bound(
         raise click.BadParameter(str(error)) from error
 
 
+def _size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+    try:
+        return None if value is None else parse_nbytes(value)
+    except PlanError as error:
+        raise click.BadParameter(str(error)) from error
+
+
 def _names(flags: tuple[str, ...], text: str) -> Callable[[_F], _F]:
     return click.option(*flags, multiple=True, metavar="A,B", callback=_split_names, help=text)
+
+
+def names_option(*flags: str, help: str) -> Callable[[_F], _F]:
+    """Return an option that takes names, once or several times, with commas or without."""
+    return _names(flags, help)
 
 
 _ENCODING_OPTIONS: tuple[Callable[[Any], Any], ...] = (
@@ -100,6 +114,18 @@ _ENCODING_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--layout", type=click.Choice(get_args(LayoutKind)), help="Planes of a frame."),
     click.option("--no-klt", is_flag=True, help="Code bands as they are, without the KLT."),
     click.option("--fold", type=click.IntRange(1), metavar="N", help="Code N frames as bands."),
+    click.option(
+        "--tile",
+        type=click.IntRange(64),
+        metavar="N",
+        help="Cut frames into tiles of at most N x N pixels.",
+    ),
+    click.option(
+        "--memory",
+        metavar="SIZE",
+        callback=_size,
+        help="Take no more than this, such as 2GB, at the peak.",
+    ),
     click.option(
         "--recipe",
         type=click.Path(path_type=Path),
@@ -139,7 +165,19 @@ def library_keywords(given: Mapping[str, Any]) -> dict[str, Any]:
         "per_variable": given["per_variable"] or None,
         "transform": "none" if given["no_klt"] else None,
     }
-    same = ("variables", "lossy", "codec", "preset", "bit_depth", "gop", "layout", "fold", "recipe")
+    same = (
+        "variables",
+        "lossy",
+        "codec",
+        "preset",
+        "bit_depth",
+        "gop",
+        "layout",
+        "fold",
+        "tile",
+        "memory",
+        "recipe",
+    )
     keywords |= {name: given[name] for name in same}
     return {name: value for name, value in keywords.items() if value is not None}
 
@@ -152,6 +190,8 @@ def recipe_text(plan: Plan, keywords: Mapping[str, Any]) -> str:
         Options(
             variables=keywords.get("variables", said.variables),
             per_variable=keywords.get("per_variable", said.per_variable),
+            memory=keywords.get("memory", said.memory),
+            defaults=Override(tile=keywords.get("tile", said.defaults.tile)),
         ),
     )
 
