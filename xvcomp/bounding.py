@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from .bounds import corrections
+from .choosing import cropped
 from .errors import CodecError, ContainerError
 from .pipeline import (
     Correction,
@@ -27,6 +28,10 @@ _log = logging.getLogger(__name__)
 _WINDOW_SAMPLES = 4_000_000
 _LOW_RATE = 1.0
 """Bits per sample below which video under corrections may be smaller than packets alone."""
+_SMALL = 500_000
+_CROP = 96
+_CLOSE = 1.2
+"""Crops that are this near to each other say nothing of the whole."""
 _RATIOS = (4.0, 8.0, 16.0)
 """Video steps to try, over the width of the bound; sizes are flat around the best."""
 
@@ -129,8 +134,19 @@ def _packets(job: PacketJob, ways: Sequence[Correction], begin: Begin) -> Iterat
     for way in ways:
         encoded = job.encode(way, begin())
         yield Candidate(encoded=encoded, what=f"{way.spec.kind} steps without video")
-    # Values that are coarser than the bound are smallest as they are.
-    yield Candidate(encoded=job.encode(None, begin()), what="exact values")
+    if _exact_may_win(job, ways[0]):
+        yield Candidate(encoded=job.encode(None, begin()), what="exact values")
+
+
+def _exact_may_win(job: PacketJob, way: Correction) -> bool:
+    """Find out on a crop whether values are so coarse that they are smallest as they are."""
+    data = job.prepared.data
+    if math.prod(data.shape) <= _SMALL:
+        return True
+    crop = cropped(data, _CROP, _CROP)
+    block = crop.shape[2:]
+    part = PacketJob(replace(job.plan, block=block), prepare(crop, span=job.plan.gop, block=block))
+    return part.encode(None, None).nbytes < _CLOSE * part.encode(way, None).nbytes
 
 
 def _videos(

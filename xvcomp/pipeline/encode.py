@@ -12,6 +12,7 @@ from ..codecs import registry
 from ..codecs.abc import Codec, StreamParams
 from ..codecs.capabilities import probe
 from ..codecs.segments import split
+from ..errors import CodecError
 from ..spec import (
     BandGroup,
     GroupPlan,
@@ -207,7 +208,10 @@ def _encode_window(
     segments = tuple(coding.codec.encode(planes_, coding.params) for planes_ in streams)
     encoded = time.perf_counter()
     gops = [split(segment) for segment in segments]
-    decoded = [_decode(coding, info, gop) for info, gop in gops]
+    decoded = [
+        _decode(coding, sent, info, stream)
+        for sent, (info, stream) in zip(streams, gops, strict=True)
+    ]
     gaps = mask_packets(group, data.classes)
     part = DecodePart(shape=window.shape, streams=decoded, masks=gaps)
     if coding.correction is not None:
@@ -240,6 +244,11 @@ def _planes(coding: _Coding, data: WindowData) -> list[Planes]:
     return planes.pack(codes, group.layout, geo)
 
 
-def _decode(coding: _Coding, info: Any, gops: list[list[bytes]]) -> Planes:
+def _decode(coding: _Coding, sent: Planes, info: Any, gops: list[list[bytes]]) -> Planes:
+    """Decode what was just encoded; it must at least be of the same size."""
     packets = [packet for gop in gops for packet in gop]
-    return coding.codec.decode(packets, info, chroma=coding.params.chroma, threads=1)
+    planes_ = coding.codec.decode(packets, info, chroma=coding.params.chroma, threads=1)
+    wanted, got = [plane.shape for plane in sent], [plane.shape for plane in planes_]
+    if wanted != got:
+        raise CodecError(f"{coding.codec.name} decodes to planes of {got}, not {wanted}")
+    return planes_

@@ -24,7 +24,8 @@ from .encoded import (
 from .parallel import map_ordered
 from .prepare import Prepared, WindowData
 from .reconstruct import DecodePart, VariableForm, decode_part
-from .windows import Window
+from .spool import spooled
+from .windows import GroupInput, Window
 
 __all__ = ["encode_bounded", "encode_lossless"]
 
@@ -103,7 +104,8 @@ def _encode(what: _Packets, on_window: Callable[[Window], None] | None) -> Encod
             on_window(window)
         return encoded
 
-    parts = tuple(map_ordered(work, what.prepared.windows))
+    found = map_ordered(work, what.prepared.windows, what.prepared.workers)
+    parts = spooled(found, what.prepared.data.memory.spool_nbytes)
     return collect(group, parts, clock, at_ceiling=False)
 
 
@@ -118,7 +120,7 @@ def _window(
     started = time.perf_counter()
     data = what.prepared.read(window)
     if what.correction is None:
-        payloads = _lossless_packets(group, data)
+        payloads = _lossless_packets(what.prepared.data, group, data)
     else:
         payloads = correction_packets(group, forms, data, None, what.correction)
     gaps = mask_packets(group, data.classes)
@@ -142,13 +144,16 @@ def _window(
     )
 
 
-def _lossless_packets(group: BandGroup, data: WindowData) -> tuple[bytes, ...]:
+def _lossless_packets(source: GroupInput, group: BandGroup, data: WindowData) -> tuple[bytes, ...]:
+    pairs = list(zip(source.variables, data.stored, strict=True))
     return tuple(
         residual.pack(
             [
-                residual.encode_lossless(values[start : start + group.window])
-                for values in data.stored
+                residual.encode_lossless(
+                    values[start : start + group.window], apart=variable.fill_values
+                )
+                for variable, values in pairs
             ]
         )
-        for start in range(0, len(data.stored[0]), group.window)
+        for start in range(0, len(data.classes), group.window)
     )

@@ -2,35 +2,55 @@
 
 import lzma
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .framing import join_varints, pack, split_varints, unpack
-from .integers import decode_ints, encode_ints
+from .integers import Search, decode_ints, encode_ints, pco_decode, pco_encode
 from .predictors import axis_subsets, difference, undo_difference
+from .pyramid import decode_pyramid, encode_pyramid
 
 __all__ = ["decode_codes", "encode_codes"]
 
+_Coder = Callable[[NDArray[Any], NDArray[np.bool_] | None], bytes]
+
 # First byte of coded integers. Numbers never change their meaning once released.
-_PREDICTED, _LZMA, _PALETTE, _RISING, _FALLING, _REPEATED = range(6)
+_PREDICTED, _LZMA, _PALETTE, _RISING, _FALLING, _REPEATED, _PYRAMID, _SEARCHED, _BIT_PLANES = range(
+    9
+)
 _MAX_AXES = 4
 _LARGE = 1 << 20
+_SAMPLE = 1 << 18
+_FINALISTS = 2
+_LEAST_PYRAMID = 1 << 12
 # Bands and masks of 20 m or 60 m are often kept at 10 m.
 _FACTORS = (6, 4, 3, 2)
 
 
-def encode_codes(codes: NDArray[Any]) -> bytes:
-    """Code an array of unsigned integers by whichever coder makes it smallest."""
-    codes = codes.reshape(_squeezed(codes.shape))
+def encode_codes(codes: NDArray[Any], *, valid: NDArray[np.bool_] | None = None) -> bytes:
+    """Code an array of unsigned integers by whichever coder makes it smallest.
+
+    Parameters
+    ----------
+    codes : ndarray of unsigned integers
+    valid : ndarray of bool, same shape, optional
+        The others may come back as anything.
+    """
+    shape = _squeezed(codes.shape)
+    codes = codes.reshape(shape)
+    valid = None if valid is None or valid.all() else valid.reshape(shape)
     for kind in (_RISING, _FALLING):
         if codes.ndim == 1 and (codes == _ramp(codes.size, kind, codes.dtype)).all():
             return bytes([kind])
     factors = _repeats(codes)
     if max(factors) > 1:
         coarse = codes[..., :: factors[0], :: factors[1]]
-        return bytes([_REPEATED, *factors]) + encode_codes(coarse)
+        kept = None if valid is None else valid[..., :: factors[0], :: factors[1]]
+        return bytes([_REPEATED, *factors]) + encode_codes(coarse, valid=kept)
     palette = _palette(codes)
     if palette is not None:
         indices = np.searchsorted(palette, codes).astype(np.uint8)
@@ -38,19 +58,52 @@ def encode_codes(codes: NDArray[Any]) -> bytes:
         head = join_varints([palette.size, int(palette[0])])
         parts = [head, encode_ints(steps), encode_codes(indices)]
         return bytes([_PALETTE]) + pack(parts)
-    axes = _best_axes(codes)
-    best = min((_predict(codes, each) for each in axes), key=len)
-    return min(best, _lzma(codes), key=len) if _repeats_itself(codes, axes[0]) else best
+    return _smallest(codes, valid)
 
 
-def _repeats_itself(codes: NDArray[Any], axes: tuple[int, ...]) -> bool:
-    """Say whether LZ, which finds repeats but is slow, may do better than prediction."""
-    crop = _crop(codes)
-    found, predicted = len(_lzma(crop)), len(_predict(crop, axes))
-    return found < (1 if codes.nbytes > _LARGE else 1.5) * predicted
+def _smallest(codes: NDArray[Any], valid: NDArray[np.bool_] | None) -> bytes:
+    """Rank all coders on a part of the data, and let the best of them code the whole."""
+    part = _slab(codes)
+    known = None if valid is None else valid[part]
+    sample = [(coder(codes[part], known), coder) for coder in _coders(codes)]
+    if codes[part].size == codes.size:
+        return min((payload for payload, _ in sample), key=len)
+    sample.sort(key=lambda each: len(each[0]))
+    return min((coder(codes, valid) for _, coder in sample[:_FINALISTS]), key=len)
 
 
-def decode_codes(data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+def _coders(codes: NDArray[Any]) -> list[_Coder]:
+    """List the coders worth trying."""
+    found: list[_Coder] = [partial(_predict, axes) for axes in axis_subsets(codes.shape)]
+    found.append(_lzma)
+    if codes.dtype.itemsize > 1:
+        found += [partial(_searched, kind) for kind in ("auto", "lookback")]
+    else:
+        found.append(_bit_planes)
+    if codes.ndim > 1 and codes.size >= _LEAST_PYRAMID and codes.dtype.itemsize <= 4:
+        found.append(_pyramid)
+    return found
+
+
+def _slab(codes: NDArray[Any]) -> tuple[slice, ...]:
+    """Choose a run of whole frames from the middle, or of rows from a large one."""
+    wanted, slices = _SAMPLE, []
+    for axis, size in enumerate(codes.shape):
+        inner = math.prod(codes.shape[axis + 1 :])
+        keep = min(size, max(1, wanted // max(1, inner)))
+        start = (size - keep) // 2
+        slices.append(slice(start, start + keep))
+        wanted = max(1, wanted // keep)
+    return tuple(slices)
+
+
+def decode_codes(
+    data: bytes,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    *,
+    valid: NDArray[np.bool_] | None = None,
+) -> NDArray[Any]:
     """Undo ``encode_codes``; raises ``ValueError`` for damaged data."""
     squeezed = _squeezed(shape)
     if not data:
@@ -60,10 +113,16 @@ def decode_codes(data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> N
         codes = _unpredict(body, squeezed, dtype)
     elif kind == _LZMA:
         codes = _unlzma(body, squeezed, dtype)
+    elif kind == _BIT_PLANES and body:
+        codes = _unbit_planes(body, squeezed, dtype)
+    elif kind == _SEARCHED and dtype.itemsize > 1:
+        codes = pco_decode(body, math.prod(squeezed), dtype).reshape(squeezed)
     elif kind == _PALETTE and dtype.itemsize > 1:
         codes = _unpalette(body, squeezed, dtype)
     elif kind == _REPEATED and len(body) > 2 and len(squeezed) > 1:
-        codes = _repeat(body, squeezed, dtype)
+        codes = _repeat(body, squeezed, dtype, valid)
+    elif kind == _PYRAMID and len(squeezed) > 1:
+        codes = _unpyramid(body, squeezed, dtype, valid)
     elif kind in (_RISING, _FALLING) and len(squeezed) == 1:
         codes = _ramp(squeezed[0], kind, dtype)
     else:
@@ -102,11 +161,15 @@ def _repeat_of(codes: NDArray[Any], axis: int) -> int:
     return 1
 
 
-def _repeat(data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+def _repeat(
+    data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any], valid: NDArray[np.bool_] | None
+) -> NDArray[Any]:
     y, x = data[:2]
     if not (0 < y <= max(_FACTORS) and 0 < x <= max(_FACTORS) and y * x > 1):
         raise ValueError(f"coded integers are damaged: pixels of {y} x {x}")
-    coarse = decode_codes(data[2:], (*shape[:-2], -(-shape[-2] // y), -(-shape[-1] // x)), dtype)
+    size = (*shape[:-2], -(-shape[-2] // y), -(-shape[-1] // x))
+    kept = None if valid is None else valid.reshape(shape)[..., ::y, ::x]
+    coarse = decode_codes(data[2:], size, dtype, valid=kept)
     fine = coarse.repeat(y, axis=-2).repeat(x, axis=-1)
     return fine[..., : shape[-2], : shape[-1]]
 
@@ -138,25 +201,7 @@ def _unpalette(data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDA
     return codes
 
 
-def _best_axes(codes: NDArray[Any]) -> list[tuple[int, ...]]:
-    """Rank the sets of axes on a crop from the middle; return the best two."""
-    crop = _crop(codes)
-    subsets = axis_subsets(codes.shape)
-    subsets.sort(key=lambda axes: len(_predict(crop, axes)))
-    return subsets[: 1 if crop.size == codes.size else 2]
-
-
-def _crop(codes: NDArray[Any]) -> NDArray[Any]:
-    limits = (16, 16, 96, 96)[-codes.ndim :] if codes.ndim > 1 else (1 << 16,)
-    return codes[tuple(map(_middle, codes.shape, limits))]
-
-
-def _middle(size: int, keep: int) -> slice:
-    start = max(0, (size - keep) // 2)
-    return slice(start, start + keep)
-
-
-def _predict(codes: NDArray[Any], axes: tuple[int, ...]) -> bytes:
+def _predict(axes: tuple[int, ...], codes: NDArray[Any], valid: NDArray[np.bool_] | None) -> bytes:
     residuals = difference(codes, axes)
     signed = residuals.view(f"i{codes.dtype.itemsize}") if axes else residuals
     flags = sum(1 << axis for axis in axes)
@@ -171,16 +216,73 @@ def _unpredict(data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDA
     return undo_difference(decode_ints(data[1:], shape).astype(dtype), axes)
 
 
-def _lzma(codes: NDArray[Any]) -> bytes:
+def _as_cube(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """Read the axes of an array as (time, band, y, x)."""
+    time, band, y, x = ((1, 1, *shape), (shape[0], 1, *shape[1:]), shape)[len(shape) - 2]
+    return time, band, y, x
+
+
+def _pyramid(codes: NDArray[Any], valid: NDArray[np.bool_] | None) -> bytes:
+    shape = _as_cube(codes.shape)
+    kept = None if valid is None else valid.reshape(shape)
+    values = codes.reshape(shape).astype(np.float64)
+    steps, rounded = [1.0] * shape[1], [True] * shape[1]
+    return bytes([_PYRAMID]) + encode_pyramid(values, steps, rounded=rounded, valid=kept)[0]
+
+
+def _unpyramid(
+    data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any], valid: NDArray[np.bool_] | None
+) -> NDArray[Any]:
+    cube = _as_cube(shape)
+    kept = None if valid is None or valid.all() else valid.reshape(cube)
+    steps, rounded = [1.0] * cube[1], [True] * cube[1]
+    values = decode_pyramid(data, cube, steps, rounded=rounded, valid=kept)
+    top = float(np.iinfo(dtype).max) if dtype.itemsize <= 4 else 2.0**32
+    return np.clip(np.nan_to_num(values), 0, top).astype(dtype)
+
+
+def _searched(kind: Search, codes: NDArray[Any], valid: NDArray[np.bool_] | None) -> bytes:
+    """Let pcodec look for structure, such as values that return after a while."""
+    return bytes([_SEARCHED]) + pco_encode(codes.reshape(-1), level=12, search=kind)
+
+
+def _bit_planes(codes: NDArray[Any], valid: NDArray[np.bool_] | None) -> bytes:
+    """Compress bit by bit: good for few classes in large patches."""
+    count = max(1, int(codes.max()).bit_length())
+    planes = [np.packbits((codes >> bit & 1).astype(np.uint8)) for bit in range(count)]
+    return bytes([_BIT_PLANES, count]) + _compress(np.concatenate(planes).tobytes())
+
+
+def _unbit_planes(data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    count, size = data[0], math.prod(shape)
+    if not 0 < count <= 8 * dtype.itemsize:
+        raise ValueError(f"coded integers are damaged: {count} bits in {dtype}")
+    packed = _decompress(data[1:], count * -(-size // 8))
+    planes = np.unpackbits(np.frombuffer(packed, np.uint8).reshape(count, -1), axis=1, count=size)
+    codes = np.zeros(size, dtype)
+    for bit, plane in enumerate(planes):
+        codes |= plane.astype(dtype) << dtype.type(bit)
+    return codes.reshape(shape)
+
+
+def _lzma(codes: NDArray[Any], valid: NDArray[np.bool_] | None) -> bytes:
     planes = np.ascontiguousarray(codes).reshape(-1).view(np.uint8)
     # Bytes of one significance together.
     shuffled = planes.reshape(-1, codes.dtype.itemsize).T.tobytes()
-    packed = lzma.compress(shuffled, format=lzma.FORMAT_RAW, filters=_filters(len(shuffled)))
-    return bytes([_LZMA]) + packed
+    return bytes([_LZMA]) + _compress(shuffled)
 
 
 def _unlzma(data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    size = math.prod(shape) * dtype.itemsize
+    plain = _decompress(data, math.prod(shape) * dtype.itemsize)
+    shuffled = np.frombuffer(plain, np.uint8).reshape(dtype.itemsize, -1)
+    return np.ascontiguousarray(shuffled.T).reshape(-1).view(dtype).reshape(shape)
+
+
+def _compress(plain: bytes) -> bytes:
+    return lzma.compress(plain, format=lzma.FORMAT_RAW, filters=_filters(len(plain)))
+
+
+def _decompress(data: bytes, size: int) -> bytes:
     decoder = lzma.LZMADecompressor(format=lzma.FORMAT_RAW, filters=_filters(size))
     try:
         plain = decoder.decompress(data, max_length=size + 1)
@@ -188,8 +290,7 @@ def _unlzma(data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArra
         raise ValueError(f"coded integers are damaged: {error}") from None
     if len(plain) != size:
         raise ValueError(f"coded integers are damaged: {len(plain)} of {size} bytes")
-    shuffled = np.frombuffer(plain, np.uint8).reshape(dtype.itemsize, -1)
-    return np.ascontiguousarray(shuffled.T).reshape(-1).view(dtype).reshape(shape)
+    return plain
 
 
 def _filters(size: int) -> list[dict[str, int]]:

@@ -1,7 +1,7 @@
 """Entropy coding of signed integers that are mostly small."""
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,11 @@ from pcodec import ChunkConfig, DeltaSpec, ModeSpec, standalone
 
 from .framing import join_varints, pack, split_varints, unpack, unzigzag, zigzag
 
-__all__ = ["decode_ints", "encode_ints", "pco_decode", "pco_encode"]
+__all__ = ["Search", "decode_ints", "encode_ints", "pco_decode", "pco_encode"]
+
+Search = Literal["none", "auto", "lookback"]
+"""Differences that pcodec may try: none, between neighbours, or from earlier places."""
+
 
 # First byte of a payload. Numbers never change their meaning once released.
 _ZERO, _CONSTANT, _VARINTS, _PCO, _SPARSE = range(5)
@@ -145,12 +149,17 @@ def _decode_sparse(data: bytes, size: int) -> NDArray[np.int64]:
     return flat
 
 
-def pco_encode(flat: NDArray[Any], *, level: int = 8, auto: bool = False) -> bytes:
-    """Compress a 1-D array with pcodec; ``auto`` lets it look for structure itself."""
+def pco_encode(flat: NDArray[Any], *, level: int = 8, search: Search = "none") -> bytes:
+    """Compress a 1-D array with pcodec, which may look for structure itself."""
+    deltas = {
+        "none": DeltaSpec.no_op,
+        "auto": DeltaSpec.auto,
+        "lookback": DeltaSpec.try_lookback,
+    }
     config = ChunkConfig(
         compression_level=level,
-        mode_spec=ModeSpec.auto() if auto else ModeSpec.classic(),
-        delta_spec=DeltaSpec.auto() if auto else DeltaSpec.no_op(),
+        mode_spec=ModeSpec.classic() if search == "none" else ModeSpec.auto(),
+        delta_spec=deltas[search](),
     )
     return bytes(standalone.simple_compress(np.ascontiguousarray(flat), config))
 

@@ -5,6 +5,7 @@ small unsigned integers (``forms``), which ``codes`` makes bytes of.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,16 +18,18 @@ from .framing import pack, unpack
 __all__ = ["decode_lossless", "encode_lossless"]
 
 _MAX_SPECIALS = 16
-_SPECIAL_KINDS = "fmM"
+_SPECIAL_KINDS = "iufmM"
 
 
-def encode_lossless(values: NDArray[Any]) -> bytes:
+def encode_lossless(values: NDArray[Any], *, apart: Sequence[Any] = ()) -> bytes:
     """Code an array of any plain dtype so that every bit comes back.
 
     Parameters
     ----------
     values : ndarray
         Any shape and byte order; bool, numbers, dates, fixed strings or records.
+    apart : sequence of numbers
+        Values, such as a fill value, that say nothing of their neighbours.
 
     Raises
     ------
@@ -38,10 +41,11 @@ def encode_lossless(values: NDArray[Any]) -> bytes:
     if values.nbytes == 0:
         return b""
     plain = _as_numbers(values)
-    classes, specials = _find_specials(plain)
+    classes, specials = _find_specials(plain, apart)
     filled = _fill(plain, classes)
     form = find_form(filled)
-    parts = [write_form(form), encode_codes(forward(filled, form))]
+    valid = classes == 0 if specials.size else None
+    parts = [write_form(form), encode_codes(forward(filled, form), valid=valid)]
     if specials.size:
         parts += [specials.tobytes(), encode_codes(classes)]
     return pack(parts)
@@ -64,10 +68,14 @@ def decode_lossless(payload: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]
     if len(parts) not in (2, 4) or math.prod(full) == 0:
         raise ValueError(f"{len(parts)} parts do not make an array of {shape} {dtype}")
     form = read_form(parts[0])
-    codes = decode_codes(parts[1], full, np.dtype(f"u{form.width}"))
-    plain = inverse(codes, form, numbers)
+    classes = None
     if len(parts) == 4:
-        _put_specials(plain, parts[2], decode_codes(parts[3], full, np.dtype(np.uint8)))
+        classes = decode_codes(parts[3], full, np.dtype(np.uint8))
+    valid = None if classes is None else classes == 0
+    codes = decode_codes(parts[1], full, np.dtype(f"u{form.width}"), valid=valid)
+    plain = inverse(codes, form, numbers)
+    if classes is not None:
+        _put_specials(plain, parts[2], classes)
     return np.ascontiguousarray(plain).view(dtype).reshape(shape)
 
 
@@ -93,7 +101,9 @@ def _as_numbers(values: NDArray[Any]) -> NDArray[Any]:
     return flat.view(numbers).reshape(shape)
 
 
-def _find_specials(values: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+def _find_specials(
+    values: NDArray[Any], apart: Sequence[Any]
+) -> tuple[NDArray[np.uint8], NDArray[Any]]:
     """Number the values that no integer form holds: NaN by payload, infinities, -0.0, NaT."""
     classes = np.zeros(values.shape, np.uint8)
     if values.dtype.kind not in _SPECIAL_KINDS:
@@ -101,6 +111,8 @@ def _find_specials(values: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[Any
     odd = ~np.isfinite(values)
     if values.dtype.kind == "f":
         odd |= (values == 0) & np.signbit(values)
+    for value in apart:
+        odd |= values == value
     bits = np.ascontiguousarray(values).view(f"u{values.dtype.itemsize}")
     patterns = np.unique(bits[odd])
     if patterns.size > _MAX_SPECIALS:

@@ -197,7 +197,7 @@ class _Writer(_Coder):
     def corrections(self, each: _Pass, predicted: Field) -> NDArray[np.int64]:
         valid = self._mask(each)
         wanted = np.rint(self._codes[each.place] - predicted)
-        k = np.clip(wanted, -_LARGEST_K, _LARGEST_K).astype(np.int64)
+        k: NDArray[np.int64] = np.clip(wanted, -_LARGEST_K, _LARGEST_K).astype(np.int64)
         if valid is not None:
             k[~valid] = 0
         kind = ("activity", *each.kind)
@@ -385,7 +385,7 @@ def _pass(
 
 
 def _mean(around: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    return (around[0] + around[1] + around[2] + around[3]) * 0.25
+    return np.asarray((around[0] + around[1] + around[2] + around[3]) * 0.25)
 
 
 def _activity(
