@@ -469,3 +469,30 @@ def test_a_lying_encoder_is_found_out_by_decoding(tmp_path, monkeypatch):
     with pytest.raises(xvcomp.XvcompError):
         xvcomp.encode(_cube(1), tmp_path / "c.mp4", target=xvcomp.Psnr(45), codec="libx265")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_ssim_target_is_met_and_not_exceeded_by_much(tmp_path):
+    cube = _cube(2, shape=(6, 64, 72))
+    target = xvcomp.Ssim(0.95)
+    xvcomp.encode(cube, tmp_path / "c.mp4", target=target, preset="fast", codec="libx265")
+    found = xvcomp.evaluate(cube, tmp_path / "c.mp4")
+    assert 0.95 <= found.groups[0].ssim < 0.96
+
+
+def test_verify_reports_the_peak_that_encoding_was_told(tmp_path):
+    cube = _cube(1)
+    path = tmp_path / "c.mp4"
+    report = xvcomp.encode(cube, path, target=xvcomp.Psnr(50, peak=10.0), preset="fast")
+    again = xvcomp.verify(path, cube)
+    assert again.set_peak == report.set_peak == {"1": 10.0}
+    assert again.set_psnr_db == pytest.approx(report.set_psnr_db)
+    assert xvcomp.info(path).manifest.groups[0].measured["psnr_db"] == pytest.approx(
+        report.groups[0].psnr_db
+    )
+
+
+def test_two_groups_of_one_name_are_refused(tmp_path):
+    with pytest.raises(xvcomp.PlanError, match="two groups are called 'B01'"):
+        xvcomp.encode(
+            _cube(2), tmp_path / "c.mp4", groups={"B01": ("B00",)}, by_variable={}, preset="fast"
+        )

@@ -14,9 +14,10 @@ import xarray as xr
 from .choosing import Trial, choose, span_of
 from .codecs.capabilities import all_capabilities
 from .dataset import StoredVariable, as_dataset, describe
-from .errors import PlanError
+from .errors import ErrorBoundExceeded, PlanError
+from .evaluation import evaluate
 from .inputs import NotRepeated, group_input
-from .jobs import Job, quality_sets, start_quality, step_of
+from .jobs import Job, quality_sets, start_quality, step_of, with_measures
 from .memory import Memory, parse_nbytes
 from .opening import open_cube, open_source
 from .pipeline import EncodedGroup, prepare
@@ -27,7 +28,7 @@ from .recipe import load_recipe
 from .reporting import GroupWork, make_report
 from .results import OnProgress, Options, Override, Progress, Report
 from .solving import solve
-from .spec import GroupPlan, Manifest, MaxError, Plan, Psnr, StreamInfo
+from .spec import GroupPlan, Manifest, MaxError, Plan, Ssim, StreamInfo, Target
 from .survey import survey
 from .verifying import check_promises, check_sidecar, measure_all
 from .writing import Contents, write_file
@@ -267,16 +268,18 @@ def encode(
     made, jobs = _prepared(cube, chosen, on_progress)
     _choose(jobs, on_progress)
     contents = Contents.of(cube.dataset, cube.variables, made, cube.notes)
-    encoded = solve(
+    solve(
         jobs,
         made.target,
         lambda groups: _trial_size(target_path, contents, groups),
         samples=sum(_coded_samples(cube, job.plan) for job in jobs),
         raw_nbytes=contents.raw_nbytes,
+        ssim_of=_SsimMeter(target_path, contents, cube.dataset, stored),
         on_progress=on_progress,
     )
     encode_seconds = time.perf_counter() - started
-    return _publish(target_path, cube, contents, encoded, jobs, encode_seconds, on_progress)
+    encoded = with_measures(jobs)
+    return _publish(target_path, cube, contents, encoded, jobs, encode_seconds, stored, on_progress)
 
 
 def _writable(path: str | os.PathLike[str], overwrite: bool) -> Path:
@@ -363,6 +366,45 @@ def _trial_size(path: Path, contents: Contents, groups: Sequence[EncodedGroup]) 
     return nbytes
 
 
+@dataclass(frozen=True, slots=True)
+class _SsimMeter:
+    """Measures the SSIM of encoded groups, as `evaluation` defines it, from a trial file."""
+
+    path: Path
+    contents: Contents
+    dataset: xr.Dataset
+    stored: bool
+
+    def __call__(self, groups: Sequence[EncodedGroup]) -> dict[str, float]:
+        coded = {name for each in groups for name in each.group.variables}
+        beside = {entry.name for entry in self.contents.sidecar_entries}
+        kept = [v for v in self.contents.variables if v.spec.name in coded | beside]
+        writer, _ = write_file(self.path, replace(self.contents, variables=kept), groups)
+        try:
+            found = evaluate(
+                self.dataset, writer.temporary, stored=self.stored, variables=sorted(coded)
+            )
+        finally:
+            writer.abort()
+        return {group.name: group.ssim for group in found.groups}
+
+
+def _check_ssim(
+    path: Path, dataset: xr.Dataset, stored: bool, targets: Mapping[str, Target]
+) -> None:
+    """Measure SSIM on the finished file, where it was promised."""
+    wanted = {name: target.value for name, target in targets.items() if isinstance(target, Ssim)}
+    if not wanted:
+        return
+    found = evaluate(dataset, path, stored=stored)
+    for group in found.groups:
+        if group.name in wanted and group.ssim < wanted[group.name]:
+            raise ErrorBoundExceeded(
+                f"group {group.name!r} has an SSIM of {group.ssim:.5f} in the finished file, "
+                f"{wanted[group.name]} was promised"
+            )
+
+
 def _publish(
     path: Path,
     cube: _Cube,
@@ -370,6 +412,7 @@ def _publish(
     encoded: Sequence[EncodedGroup],
     jobs: Sequence[Job],
     encode_seconds: float,
+    stored: bool,
     on_progress: OnProgress | None,
 ) -> Report:
     """Write, verify, and only then give the file its name."""
@@ -394,6 +437,7 @@ def _publish(
         finally:
             written.close()
         check_promises(report, targets)
+        _check_ssim(writer.temporary, cube.dataset, stored, targets)
         writer.publish()
         return replace(report, notes=(*report.notes, *(n for job in jobs for n in job.notes)))
     except BaseException:
@@ -407,7 +451,6 @@ def _work(jobs: Sequence[Job]) -> dict[str, GroupWork]:
             encodes=job.encodes,
             encode_seconds=job.encode_seconds,
             decode_seconds=job.encoded.decode_seconds if job.encoded else 0.0,
-            peak=job.plan.target.peak if isinstance(job.plan.target, Psnr) else None,
         )
         for job in jobs
     }

@@ -2,13 +2,23 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
 
 from .metrics import ErrorStats
 from .pipeline import EncodedGroup, Prepared, Window, trial
 from .spec import Bpppb, GroupPlan, Psnr, Quality, Target
 
-__all__ = ["NOMINAL_DB", "Job", "QualitySet", "quality_sets", "start_quality", "step_of"]
+__all__ = [
+    "NOMINAL_DB",
+    "Job",
+    "QualitySet",
+    "quality_sets",
+    "start_quality",
+    "step_of",
+    "with_measures",
+]
 
 NOMINAL_DB = 20 * math.log10(math.sqrt(12))
 """PSNR of rounding to steps as wide as the peak: uniform errors have a variance of 1/12."""
@@ -94,6 +104,26 @@ def quality_sets(jobs: Sequence[Job]) -> list[QualitySet]:
         members = tuple(job for job in jobs if job.plan.quality_set == name)
         sets.append(QualitySet(name=name, target=members[0].plan.target, jobs=members))
     return sets
+
+
+def with_measures(jobs: Sequence[Job]) -> list[EncodedGroup]:
+    """Return what was encoded, with its measured quality in the group, for the manifest."""
+    lossy = quality_sets([job for job in jobs if not job.plan.lossless])
+    peaks = {job.plan.name: each.peak for each in lossy for job in each.jobs}
+    found = []
+    for job in jobs:
+        assert job.encoded is not None  # every job has been encoded by now
+        total = reduce(add, job.encoded.stats)
+        peak = peaks.get(job.plan.name, total.peak_range)
+        numbers = {
+            "peak": peak,
+            "psnr_db": total.psnr_db(peak) if peak >= 0 else math.nan,
+            "rmse": total.rmse,
+            "max_error": total.max_error,
+        }
+        finite = {key: value if math.isfinite(value) else None for key, value in numbers.items()}
+        found.append(replace(job.encoded, group=replace(job.encoded.group, measured=finite)))
+    return found
 
 
 def start_quality(target: Target) -> float:

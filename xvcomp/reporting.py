@@ -24,7 +24,6 @@ class GroupWork:
     encodes: int = 0
     encode_seconds: float = 0.0
     decode_seconds: float = 0.0
-    peak: float | None = None
 
 
 def group_samples(group: BandGroup, manifest: Manifest) -> int:
@@ -105,7 +104,7 @@ def _sets(
         counted = reduce(add, stats[group.name]).times(group.repeat[0] * group.repeat[1])
         known = totals.get(group.quality_set)
         totals[group.quality_set] = counted if known is None else known + counted
-        given = work.get(group.name, GroupWork()).peak
+        given = group.measured.get("peak")
         if given is not None:
             peaks[group.quality_set] = given
     for name, total in totals.items():

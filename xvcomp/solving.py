@@ -1,7 +1,7 @@
 """Meet the targets of a plan: encode each quality set as finely as was asked for, no finer."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .bounding import PacketJob, best_bounded
@@ -11,7 +11,7 @@ from .jobs import Job, QualitySet, quality_sets, start_quality, step_of
 from .pipeline import EncodedGroup, Window, encode_lossless
 from .results import OnProgress, Progress
 from .search import Goal, Point, Update, search
-from .spec import Bpppb, MaxError, Psnr, Quality, Ratio, Target
+from .spec import Bpppb, MaxError, Psnr, Quality, Ratio, Ssim, Target
 
 __all__ = ["PSNR_WINDOW_DB", "SIZE_WINDOW", "solve"]
 
@@ -53,9 +53,10 @@ def solve(
     file_size: Callable[[Sequence[EncodedGroup]], int],
     samples: int,
     raw_nbytes: int,
+    ssim_of: Callable[[Sequence[EncodedGroup]], Mapping[str, float]],
     on_progress: OnProgress | None = None,
-) -> list[EncodedGroup]:
-    """Encode all groups so that every target holds.
+) -> None:
+    """Encode all groups so that every target holds; each job keeps its result.
 
     Parameters
     ----------
@@ -66,6 +67,8 @@ def solve(
         Size in bytes of the file that some encoded groups make.
     samples, raw_nbytes : int
         Of all coded variables; for targets that speak of the file's size.
+    ssim_of : callable
+        SSIM of some encoded groups, by group name.
 
     Raises
     ------
@@ -82,11 +85,12 @@ def solve(
     sets = quality_sets([job for job in jobs if not job.plan.lossless])
     of_size = [each for each in sets if isinstance(each.target, Bpppb | Ratio)]
     for each in sets:
-        if each not in of_size:
+        if isinstance(each.target, Ssim):
+            _solve_ssim(each, ssim_of, teller)
+        elif each not in of_size:
             _solve_set(each, teller)
     if of_size:
         _solve_size(of_size, jobs, target, file_size, samples, raw_nbytes, teller)
-    return [job.encoded for job in jobs if job.encoded is not None]
 
 
 def _solve_set(quality_set: QualitySet, teller: _Teller) -> None:
@@ -146,6 +150,29 @@ def _solve_psnr(quality_set: QualitySet, db: float, teller: _Teller) -> None:
         if any(job.plan.reasons.get("codec") == "asked for" for job in quality_set.jobs):
             raise
         _keep(quality_set.jobs, _search_without_video(quality_set, goal, teller))
+
+
+def _solve_ssim(
+    quality_set: QualitySet,
+    ssim_of: Callable[[Sequence[EncodedGroup]], Mapping[str, float]],
+    teller: _Teller,
+) -> None:
+    """Search on -10 log10(1 - SSIM), in which quality is about linear."""
+    assert isinstance(quality_set.target, Ssim)  # only such sets come here
+
+    def evaluate(q: float) -> Point[list[EncodedGroup]]:
+        encoded = _encode_set(quality_set, q, teller)
+        worst = min(ssim_of(encoded).values())
+        finest = all(each.at_ceiling for each in encoded)
+        return Point(q=q, value=_ssim_db(worst), payload=encoded, finest=finest)
+
+    low = _ssim_db(quality_set.target.value)
+    goal = Goal(low=low, high=low + PSNR_WINDOW_DB, promise="at_least", what="SSIM in dB")
+    _keep(quality_set.jobs, search(evaluate, goal, start=35.0 + low, slope=0.8))
+
+
+def _ssim_db(ssim: float) -> float:
+    return math.inf if ssim >= 1 else -10 * math.log10(1 - ssim)
 
 
 def _search_without_video(

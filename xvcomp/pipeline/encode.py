@@ -236,7 +236,9 @@ def _encode_window(
 
 def _planes(coding: _Coding, data: WindowData) -> list[Planes]:
     group = coding.group
-    assert group.klt is not None and group.quantization is not None and group.layout is not None
+    assert group.klt is not None
+    assert group.quantization is not None
+    assert group.layout is not None
     codes = codes_of(data.filled, group.fold, group.klt, group.quantization)
     geo = planes.geometry(
         group.layout, codes.shape[1], codes.shape[2], codes.shape[3], coding.smallest

@@ -65,7 +65,15 @@ def plan(
         *(_lossless_group(each, reason, options) for each, reason in exact),
     ]
     _check_blocks(groups, {each.name: each for each in facts})
+    _check_group_names(groups)
     return Plan(groups=tuple(groups), sidecar=sidecar, target=target)
+
+
+def _check_group_names(groups: Sequence[GroupPlan]) -> None:
+    counts = Counter(group.name for group in groups)
+    twice = sorted(name for name, count in counts.items() if count > 1)
+    if twice:
+        raise PlanError(f"two groups are called {twice[0]!r}: give yours another name")
 
 
 def _check_blocks(groups: Sequence[GroupPlan], facts: Mapping[str, VariableFacts]) -> None:
