@@ -103,7 +103,7 @@ def search(
     start: float,
     slope: float = 1.0,
     bounds: tuple[float, float] = (-20.0, 200.0),
-    max_evaluations: int = 12,
+    max_evaluations: int = 9,
 ) -> Iterator[Update[P]]:
     """Search for a point whose value lies in the goal's window.
 
