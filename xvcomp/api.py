@@ -262,6 +262,7 @@ def encode(
     True
     """
     chosen = options_of(options, recipe, **keywords)
+    Memory(chosen.memory).tighten()
     target_path = _writable(path, overwrite)
     started = time.perf_counter()
     cube = _Cube.of(source, chosen, stored)

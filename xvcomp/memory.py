@@ -1,7 +1,10 @@
 """How much memory an encoding may take, and what follows for windows, threads and caches."""
 
+import contextlib
+import ctypes
 import os
 import re
+import sys
 from dataclasses import dataclass
 
 from .errors import PlanError
@@ -17,6 +20,8 @@ _MAX_WINDOW = 32_000_000
 _MIN_WINDOW = 1_000_000
 _KEEP = 1 << 29
 _SPOOL = 1 << 26
+_M_MMAP_THRESHOLD = -3
+_MMAP_THRESHOLD = 1 << 21
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12,
           "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}  # fmt: skip
 
@@ -66,6 +71,18 @@ class Memory:
     def spool_nbytes(self) -> int:
         """Encoded bytes that stay in memory, per group and trial."""
         return min(_SPOOL, self.keep_nbytes // 4)
+
+    def tighten(self) -> None:
+        """Make the C library give memory back at once, if there is a limit.
+
+        By default glibc keeps freed blocks of up to 32 MiB in an arena per thread, which
+        adds up to several hundred MiB. Blocks from 2 MiB on come from the system then, for
+        the rest of the process; that costs a few page faults.
+        """
+        if self.limit is None or not sys.platform.startswith("linux"):
+            return
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD)
 
     def workers(self, samples: int, cores: int) -> int:
         """Return how many windows of that many samples may be at work at a time."""
