@@ -79,6 +79,4 @@ def test_a_crop_is_the_middle_of_every_frame(height, width):
     assert part.shape == (2, 1, *size)
     got = part.variables[0].read(slice(0, 2), slice(0, size[0]), slice(0, size[1]))
     top, left = (30 - size[0]) // 2, (40 - size[1]) // 2
-    np.testing.assert_array_equal(
-        got, values[:, :, top : top + size[0], left : left + size[1]]
-    )
+    np.testing.assert_array_equal(got, values[:, :, top : top + size[0], left : left + size[1]])

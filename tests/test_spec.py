@@ -100,7 +100,7 @@ def groups(draw):
             st.none()
             | st.builds(
                 spec.ResidualSpec,
-                kind=st.sampled_from(["integer", "float", "bits"]),
+                kind=st.sampled_from(["bits", "linear", "log"]),
                 steps=st.lists(positive, max_size=3).map(tuple),
             )
         ),

@@ -15,6 +15,8 @@ from .spec import Bpppb, MaxError, Psnr, Quality, Ratio, Ssim, Target
 
 __all__ = ["PSNR_WINDOW_DB", "SIZE_WINDOW", "solve"]
 
+SsimOf = Callable[[Sequence[EncodedGroup]], Mapping[str, float]]
+
 PSNR_WINDOW_DB = 0.25
 SIZE_WINDOW = 0.95
 
@@ -53,9 +55,9 @@ def solve(
     file_size: Callable[[Sequence[EncodedGroup]], int],
     samples: int,
     raw_nbytes: int,
-    ssim_of: Callable[[Sequence[EncodedGroup]], Mapping[str, float]],
+    ssim_of: SsimOf | None = None,
     on_progress: OnProgress | None = None,
-) -> None:
+) -> list[EncodedGroup]:
     """Encode all groups so that every target holds; each job keeps its result.
 
     Parameters
@@ -67,8 +69,8 @@ def solve(
         Size in bytes of the file that some encoded groups make.
     samples, raw_nbytes : int
         Of all coded variables; for targets that speak of the file's size.
-    ssim_of : callable
-        SSIM of some encoded groups, by group name.
+    ssim_of : callable, optional
+        SSIM of some encoded groups, by group name; for targets that speak of it.
 
     Raises
     ------
@@ -91,6 +93,7 @@ def solve(
             _solve_set(each, teller)
     if of_size:
         _solve_size(of_size, jobs, target, file_size, samples, raw_nbytes, teller)
+    return [job.encoded for job in jobs if job.encoded is not None]
 
 
 def _solve_set(quality_set: QualitySet, teller: _Teller) -> None:
@@ -152,13 +155,11 @@ def _solve_psnr(quality_set: QualitySet, db: float, teller: _Teller) -> None:
         _keep(quality_set.jobs, _search_without_video(quality_set, goal, teller))
 
 
-def _solve_ssim(
-    quality_set: QualitySet,
-    ssim_of: Callable[[Sequence[EncodedGroup]], Mapping[str, float]],
-    teller: _Teller,
-) -> None:
+def _solve_ssim(quality_set: QualitySet, ssim_of: SsimOf | None, teller: _Teller) -> None:
     """Search on -10 log10(1 - SSIM), in which quality is about linear."""
     assert isinstance(quality_set.target, Ssim)  # only such sets come here
+    if ssim_of is None:
+        raise PlanError("an SSIM cannot be aimed at here: ask for a PSNR")
 
     def evaluate(q: float) -> Point[list[EncodedGroup]]:
         encoded = _encode_set(quality_set, q, teller)
