@@ -7,11 +7,13 @@ import sys
 import numpy as np
 import pytest
 import xarray as xr
+from click.testing import CliRunner
 
 import xvcomp
 from xvcomp import bounds
 from xvcomp.codecs import capabilities
 from xvcomp.pipeline import VariableInput
+from xvcomp_cli.main import cli
 
 FAST = {"preset": "fast"}
 BALANCED = {"preset": "balanced"}
@@ -240,6 +242,43 @@ def test_the_command_line_writes_and_reads_the_same_bits(tmp_path):
     by_python = xvcomp.open(tmp_path / "a.mp4").v.values
     with xr.open_dataset(tmp_path / "d.nc") as by_command:
         assert by_command.v.values.tobytes() == by_python.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "allowed"),
+    [
+        (["--max-error", "a=0.002,b=1%"], {"a": 0.002, "b": 0.04}),
+        (["--max-error", "0.05,b=0.01"], {"a": 0.05, "b": 0.01}),
+        (["--max-error", "1%range"], {"a": 0.04, "b": 0.04}),
+    ],
+    ids=" ".join,
+)
+def test_bounds_of_the_command_line(tmp_path, words, allowed):
+    dims = ("time", "y", "x")
+    ds = xr.Dataset({name: (dims, field(seed=s).astype("f4")) for s, name in enumerate("ab")})
+    ds.to_netcdf(tmp_path / "c.nc")
+    command = ["encode", str(tmp_path / "c.nc"), str(tmp_path / "c.mp4"), "-q", *words]
+    done = CliRunner().invoke(cli, command)
+    assert done.exit_code == 0, done.output
+    back = xvcomp.open(tmp_path / "c.mp4").load()
+    for name, bound in allowed.items():
+        assert 0 < worst(ds[name], back[name]) <= bound
+
+
+def test_a_relative_bound_of_the_command_line(tmp_path):
+    values = np.exp(3 * field()).astype("f4")
+    cube(values).to_netcdf(tmp_path / "c.nc")
+    command = ["encode", str(tmp_path / "c.nc"), str(tmp_path / "c.mp4"), "--max-rel-error", "0.02"]
+    assert CliRunner().invoke(cli, command).exit_code == 0
+    back = xvcomp.open(tmp_path / "c.mp4").v.values
+    assert (np.abs(back.astype("f8") - values) <= 0.02 * values.astype("f8")).all()
+
+
+@pytest.mark.parametrize("said", ["1,2", "a=", "=", "a=x", "a=-1"])
+def test_bounds_that_make_no_sense_are_a_usage_error(tmp_path, said):
+    cube(field().astype("f4")).to_netcdf(tmp_path / "c.nc")
+    command = ["encode", str(tmp_path / "c.nc"), str(tmp_path / "c.mp4"), "--max-error", said]
+    assert CliRunner().invoke(cli, command).exit_code == 2
 
 
 @pytest.mark.parametrize("db", [65.0, 75.0, 90.0])

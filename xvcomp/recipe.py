@@ -146,6 +146,8 @@ def dump_recipe(plan: Plan, options: Options | None = None) -> str:
 def parse_max_error(value: object) -> MaxError:
     """Read an error bound: ``0.01`` in the reader's units, ``"0.1%"`` of the range, or a table.
 
+    ``"0.1%range"`` is the same as ``"0.1%"``.
+
     Raises
     ------
     PlanError
@@ -154,8 +156,8 @@ def parse_max_error(value: object) -> MaxError:
     try:
         if isinstance(value, Mapping) and value.get("relative", "absolute") in _RELATIVE:
             return MaxError(**value)
-        if isinstance(value, str) and value.strip().endswith("%"):
-            return MaxError(float(value.strip()[:-1]) / 100, "range")
+        if isinstance(value, str) and value.strip().removesuffix("range").strip().endswith("%"):
+            return MaxError(float(value.split("%")[0]) / 100, "range")
         if isinstance(value, str | int | float) and not isinstance(value, bool):
             return MaxError(float(value))
     except (TypeError, ValueError):

@@ -1,6 +1,7 @@
 """The options that commands share, and what they mean to the library."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -39,7 +40,16 @@ __all__ = [
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-_TARGET_OPTIONS = ("psnr", "bpppb", "ratio", "ssim", "max_error", "quality", "lossless")
+_TARGET_OPTIONS = (
+    "psnr",
+    "bpppb",
+    "ratio",
+    "ssim",
+    "max_error",
+    "max_rel_error",
+    "quality",
+    "lossless",
+)
 
 
 def example(*lines: str) -> str:
@@ -56,13 +66,32 @@ def _split_names(
     return names or None
 
 
-def _error_bound(
+@dataclass(frozen=True)
+class _Bounds:
+    """What ``--max-error`` said: for all variables, for single ones, or both."""
+
+    common: MaxError | None
+    own: Mapping[str, Override]
+
+
+def _error_bounds(
     _ctx: click.Context, _param: click.Parameter, value: str | None
-) -> MaxError | None:
+) -> _Bounds | None:
+    if value is None:
+        return None
+    common, own = None, {}
     try:
-        return None if value is None else parse_max_error(value)
+        for part in value.split(","):
+            name, _, bound = part.rpartition("=")
+            if name.strip():
+                own[name.strip()] = Override(target=parse_max_error(bound))
+            elif common is None:
+                common = parse_max_error(bound)
+            else:
+                raise click.BadParameter(f"{value!r} has two bounds without a variable's name")
     except PlanError as error:
         raise click.BadParameter(str(error)) from error
+    return _Bounds(common, own)
 
 
 def _size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
@@ -91,8 +120,14 @@ _ENCODING_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--max-error",
         metavar="E[%]",
-        callback=_error_bound,
-        help="No sample off by more than E, or E % of the range (not supported yet).",
+        callback=_error_bounds,
+        help="No sample off by more than E, or E % of the range; or B02=E,B08=E.",
+    ),
+    click.option(
+        "--max-rel-error",
+        type=float,
+        metavar="E",
+        help="No sample off by more than E times itself (0.01 is 1 %).",
     ),
     click.option("--quality", type=float, metavar="Q", help="Nominal dB; no search, no promise."),
     click.option("--lossless", is_flag=True, help="Every sample equal."),
@@ -164,6 +199,7 @@ def library_keywords(given: Mapping[str, Any]) -> dict[str, Any]:
         "lossless": given["lossless_vars"],
         "per_variable": given["per_variable"] or None,
         "transform": "none" if given["no_klt"] else None,
+        "by_variable": (given["max_error"].own or None) if given["max_error"] else None,
     }
     same = (
         "variables",
@@ -211,14 +247,16 @@ def _target(given: Mapping[str, Any]) -> Target | None:
         raise click.UsageError(f"{flags[0]}: {error}") from error
 
 
-def _make_target(name: str, given: Mapping[str, Any]) -> Target:
+def _make_target(name: str, given: Mapping[str, Any]) -> Target | None:
     value = given[name]
     if name == "psnr":
         return Psnr(value, given["peak"])
     if name == "lossless":
         return Lossless()
     if name == "max_error":
-        return MaxError(value.value, value.relative)
+        return value.common
+    if name == "max_rel_error":
+        return MaxError(value, "pointwise")
     single: dict[str, Callable[[float], Target]] = {
         "bpppb": Bpppb,
         "ratio": Ratio,
