@@ -127,7 +127,7 @@ def options_of(
         )
     given = {key: _as_tuple(value) for key, value in keywords.items() if value is not None}
     if "memory" in given:
-        given["memory"] = parse_nbytes(given["memory"])
+        given["memory"] = Memory(parse_nbytes(given["memory"])).limit
     own = {key: value for key, value in given.items() if key in _OPTIONS}
     choices = {key: value for key, value in given.items() if key in _CHOICES}
     return replace(base, **own, defaults=replace(base.defaults, **choices))
