@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -19,20 +19,24 @@ from .pipeline import (
     prepare,
     trial,
 )
-from .spec import GroupPlan, MaxError
+from .spec import GroupPlan, MaxError, Preset
 
 __all__ = ["Candidate", "PacketJob", "best_bounded"]
 
 _log = logging.getLogger(__name__)
 
 _WINDOW_SAMPLES = 4_000_000
-_LOW_RATE = 1.0
+_LOW_RATE = 0.25
 """Bits per sample below which video under corrections may be smaller than packets alone."""
 _SMALL = 500_000
 _CROP = 96
 _CLOSE = 1.2
 """Crops that are this near to each other say nothing of the whole."""
-_RATIOS = (4.0, 8.0, 16.0)
+_RATIOS: Mapping[Preset, tuple[float, ...]] = {
+    "fast": (4.0,),
+    "balanced": (8.0,),
+    "best": (4.0, 8.0, 16.0),
+}
 """Video steps to try, over the width of the bound; sizes are flat around the best."""
 
 OnWindow = Callable[[Window], None]
@@ -180,7 +184,7 @@ def _best_video(plan: GroupPlan, prepared: Prepared, way: Correction, begin: Beg
         step = ratio * width
         return trial(prepared, plan, step, correction=wanted, only=only, on_window=begin())
 
-    ratios = _RATIOS[:1] if plan.preset == "fast" else _RATIOS
+    ratios = _RATIOS[plan.preset]
     tried = {ratio: attempt(ratio, None if whole else sample) for ratio in ratios}
     best = min(tried, key=lambda ratio: tried[ratio].nbytes)
     encoded = tried[best] if whole else attempt(best, None)

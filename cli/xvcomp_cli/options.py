@@ -254,7 +254,8 @@ def _make_target(name: str, given: Mapping[str, Any]) -> Target | None:
     if name == "lossless":
         return Lossless()
     if name == "max_error":
-        return value.common
+        common: MaxError | None = value.common
+        return common
     if name == "max_rel_error":
         return MaxError(value, "pointwise")
     single: dict[str, Callable[[float], Target]] = {
