@@ -35,6 +35,7 @@ def samples(
     count: int | None = None,
     reuse: int = 4,
     seed: int = 0,
+    cache_bytes: int | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Iterator[dict[str, NDArray[Any]]]:
     """Draw random windows from a cube file.
@@ -53,6 +54,8 @@ def samples(
         A higher number is faster and less random.
     seed : int
         Equal seeds give equal windows.
+    cache_bytes : int, optional
+        Decoded bytes to keep; by default all open files share 256 MiB.
     storage_options : Mapping, optional
         Handed to fsspec, for URLs.
 
@@ -68,7 +71,7 @@ def samples(
     """
     if reuse < 1:
         raise PlanError(f"reuse must be at least 1, got {reuse}")
-    with open_source(source, storage_options=storage_options) as cube:
+    with open_source(source, cache_bytes=cache_bytes, storage_options=storage_options) as cube:
         chosen = _chosen(cube, window, variables)
         drawn = _positions(cube, window, _frame_dims(chosen), reuse, np.random.default_rng(seed))
         for position in itertools.islice(drawn, count):

@@ -1,0 +1,1 @@
+"""Benchmarks of reading: latency, bytes, memory and samples per second."""
