@@ -13,13 +13,13 @@ __all__ = ["Memory", "parse_nbytes"]
 
 _BASE = 420 << 20
 """What Python, numpy, xarray, FFmpeg and a reader of some chunks take by themselves."""
-_PER_SAMPLE = 26
+_PER_SAMPLE = 36
 """Bytes per sample of a window at work, as measured: read, filled, coded and decoded
 samples, and the encoder's own frames."""
 _MAX_WINDOW = 32_000_000
 _MIN_WINDOW = 1_000_000
 _KEEP = 1 << 29
-_SPOOL = 1 << 26
+_SPOOL = 1 << 24
 _M_MMAP_THRESHOLD = -3
 _MMAP_THRESHOLD = 1 << 21
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12,
