@@ -218,3 +218,32 @@ def test_the_arrays_own_fill_value_is_exact():
     )  # fmt: skip
     array[:] = values
     np.testing.assert_array_equal(array[:] == -32768, values == -32768)
+
+
+def test_zarr_v2_stores_the_same_chunks(tmp_path):
+    from xvcomp.zarr_compressor import XvcompCompressor
+
+    values = waves(12)
+    values[3, :5] = np.nan
+    array = zarr.create_array(
+        tmp_path / "v2.zarr", shape=values.shape, chunks=(8, 40, 56), dtype="f4", zarr_format=2,
+        compressors=XvcompCompressor(xvcomp.zarr_codec(xvcomp.Psnr(45, peak=1000))),
+    )  # fmt: skip
+    array[:] = values
+    again = zarr.open_array(tmp_path / "v2.zarr", mode="r")
+    assert again.compressors[0].get_config() == array.compressors[0].get_config()
+    np.testing.assert_array_equal(np.isnan(again[:]), np.isnan(values))
+    assert psnr(values, again[:], 1000) >= 45
+
+
+@pytest.mark.parametrize("chunks", [(8, 40, 56), (12, 33, 56), (12, 40, 50)])
+def test_padding_at_the_arrays_end_does_not_help_to_meet_a_psnr(chunks):
+    values = waves(12)
+    array = zarr.create_array(
+        {}, shape=values.shape, chunks=chunks, dtype="f4", fill_value=0,
+        serializer=xvcomp.zarr_codec(xvcomp.Psnr(45, peak=1000)), compressors=None,
+    )  # fmt: skip
+    array[:] = values
+    for part in (slice(0, 8), slice(8, 12)):
+        assert psnr(values[part], array[part], 1000) >= 44.5
+    assert psnr(values, array[:], 1000) >= 45
