@@ -74,7 +74,7 @@ def test_a_crop_is_the_middle_of_every_frame(height, width):
     variable = VariableInput(
         name="a", bands=1, dtype=values.dtype, fill_values=(), scale=1.0, offset=0.0, read=read
     )
-    part = cropped(GroupInput(variables=(variable,), shape=values.shape), height, width)
+    part = cropped(GroupInput(variables=(variable,), shape=values.shape), 2, height, width)
     size = (min(height, 30), min(width, 40))
     assert part.shape == (2, 1, *size)
     got = part.variables[0].read(slice(0, 2), slice(0, size[0]), slice(0, size[1]))

@@ -147,7 +147,7 @@ def _exact_may_win(job: PacketJob, way: Correction) -> bool:
     data = job.prepared.data
     if math.prod(data.shape) <= _SMALL:
         return True
-    crop = cropped(data, _CROP, _CROP)
+    crop = cropped(data, data.shape[0], _CROP, _CROP)
     block = crop.shape[2:]
     part = PacketJob(replace(job.plan, block=block), prepare(crop, span=job.plan.gop, block=block))
     return part.encode(None, None).nbytes < _CLOSE * part.encode(way, None).nbytes

@@ -16,7 +16,7 @@ from .planner import choices
 from .results import Override
 from .spec import GroupPlan, Preset
 
-__all__ = ["Trial", "choose", "cropped", "span_of"]
+__all__ = ["Trial", "choose", "cropped", "sample_of", "span_of"]
 
 _SLOPE_STEP = 1.35
 """The slope is measured between the step and one wider by this: about 2 dB."""
@@ -26,6 +26,7 @@ _DB_PER_OCTAVE = (2.0, 30.0)
 
 _SAMPLES: dict[Preset, int] = {"fast": 500_000, "balanced": 800_000, "best": 3_000_000}
 _LEAST_SIDE = 64
+_MOST_FRAMES = 768
 _MARGIN = 0.99
 """A candidate must be better by 1 %: less is within what a sample can tell."""
 
@@ -57,9 +58,10 @@ def span_of(plan: GroupPlan, data: GroupInput) -> int:
     return frames * max(1, gops)
 
 
-def cropped(data: GroupInput, height: int, width: int) -> GroupInput:
-    """Return the middle of a group's frames."""
-    time, bands, full_height, full_width = data.shape
+def cropped(data: GroupInput, frames: int, height: int, width: int) -> GroupInput:
+    """Return the middle of a group's first frames."""
+    full_time, bands, full_height, full_width = data.shape
+    time = min(frames, full_time)
     height, width = min(height, full_height), min(width, full_width)
     top, left = (full_height - height) // 2, (full_width - width) // 2
 
@@ -77,13 +79,15 @@ def cropped(data: GroupInput, height: int, width: int) -> GroupInput:
     return GroupInput(variables=variables, shape=shape, memory=data.memory)
 
 
-def _sample(data: GroupInput, samples: int) -> GroupInput:
+def sample_of(data: GroupInput, samples: int) -> GroupInput:
+    """Return a part of about so many samples: all of the time, if it is not very long."""
     time, bands, height, width = data.shape
+    time = min(time, _MOST_FRAMES)
     area = max(_LEAST_SIDE**2, samples // (time * bands))
-    if area >= height * width:
+    if area >= height * width and time == data.shape[0]:
         return data
     side = max(_LEAST_SIDE, 8 * int(math.sqrt(area) // 8))
-    return cropped(data, side, max(_LEAST_SIDE, area // min(side, height)))
+    return cropped(data, time, side, max(_LEAST_SIDE, area // min(side, height)))
 
 
 def choose(
@@ -103,7 +107,7 @@ def choose(
     """
     if len(plan.codecs) + len(plan.folds) <= 2:
         return plan
-    sample = _sample(data, _SAMPLES[plan.preset])
+    sample = sample_of(data, _SAMPLES[plan.preset])
     trials = _Trials(sample, math.prod(data.shape) / math.prod(sample.shape), step, on_trial)
     best = _choose_fold(trials, trials.start(plan))
     best = _choose_codec(trials, plan, best)

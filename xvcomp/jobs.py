@@ -85,6 +85,11 @@ class QualitySet:
                 low, high = min([low, *ends]), max([high, *ends])
         return high - low if high > low else 1.0
 
+    @property
+    def encoded(self) -> list[EncodedGroup]:
+        """What the jobs encoded last."""
+        return [job.encoded for job in self.jobs if job.encoded is not None]
+
     def stats(self, encoded: Sequence[EncodedGroup]) -> ErrorStats:
         """Add up the errors of all variables of the set."""
         total: ErrorStats | None = None

@@ -9,6 +9,7 @@ from .bounds import mean_correction
 from .errors import PlanError, TargetError
 from .jobs import Job, QualitySet, quality_sets, start_quality, step_of
 from .pipeline import EncodedGroup, Window, encode_lossless
+from .presearch import presearched
 from .results import OnProgress, Progress
 from .search import Goal, Point, Update, search
 from .spec import Bpppb, MaxError, Psnr, Quality, Ratio, Ssim, Target
@@ -146,7 +147,13 @@ def _solve_psnr(quality_set: QualitySet, db: float, teller: _Teller) -> None:
         promise="at_least",
         what=f"PSNR in dB (peak {peak:g})",
     )
-    start = start_quality(quality_set.target)
+    start = presearched(
+        [quality_set],
+        goal,
+        start_quality(quality_set.target),
+        0.95,
+        lambda samples, _: samples[0].stats(samples[0].encoded).psnr_db(peak),
+    )
     try:
         _keep(quality_set.jobs, search(evaluate, goal, start=start, slope=0.95))
     except TargetError:
@@ -227,7 +234,13 @@ def _solve_size(
     goal = Goal(
         low=math.log2(SIZE_WINDOW), high=0.0, promise="at_most", what="log2 of size over budget"
     )
-    start = start_quality(Bpppb(budget * 8 / samples))
+    start = presearched(
+        sets,
+        goal,
+        start_quality(Bpppb(budget * 8 / samples)),
+        0.25,
+        lambda parts, share: math.log2(_nbytes(parts) / share / budget),
+    )
     try:
         _keep(chosen, search(evaluate, goal, start=start, slope=0.25))
     except TargetError as error:
@@ -237,6 +250,10 @@ def _solve_size(
             f"{round(budget * 2**best)} bytes; ask for more, or write fewer variables",
             best=error.best,
         ) from None
+
+
+def _nbytes(sets: Sequence[QualitySet]) -> int:
+    return max(1, sum(encoded.nbytes for each in sets for encoded in each.encoded))
 
 
 def _budget(target: Target, samples: int, raw_nbytes: int) -> int:
