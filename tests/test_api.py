@@ -496,3 +496,10 @@ def test_two_groups_of_one_name_are_refused(tmp_path):
         xvcomp.encode(
             _cube(2), tmp_path / "c.mp4", groups={"B01": ("B00",)}, by_variable={}, preset="fast"
         )
+
+
+@pytest.mark.parametrize("bits", [0.4, 0.55, 0.7, 0.85])
+def test_the_size_that_is_searched_is_the_size_of_the_finished_file(tmp_path, bits):
+    cube = _cube(2, shape=(12, 48, 56))
+    report = xvcomp.encode(cube, tmp_path / "c.mp4", target=xvcomp.Bpppb(bits), preset="fast")
+    assert report.bpppb <= bits

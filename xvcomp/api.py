@@ -272,7 +272,7 @@ def encode(
     solve(
         jobs,
         made.target,
-        lambda groups: _trial_size(target_path, contents, groups),
+        lambda _: _trial_size(target_path, contents, with_measures(jobs)),
         samples=sum(_coded_samples(cube, job.plan) for job in jobs),
         raw_nbytes=contents.raw_nbytes,
         ssim_of=_SsimMeter(target_path, contents, cube.dataset, stored),
