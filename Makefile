@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 BASE := $(VENV)/.installed-base
 DEV := $(VENV)/.installed-dev
+BENCH := $(VENV)/.installed-bench
 
-.PHONY: demo test check bench format clean
+.PHONY: demo test check bench bench-rd format clean
 
 demo: $(BASE)
 	$(BIN)/xvcomp demo --out demo-out
@@ -20,8 +21,14 @@ check: $(DEV)
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q
 
-bench: $(DEV)
-	$(BIN)/python -m benchmarks.rate_distortion
+bench: bench-rd
+
+bench-rd: $(BENCH)
+	mkdir -p out
+	$(BIN)/python -m benchmarks.rate_distortion.run --out out/rd.json \
+		--coders seed jpeg2000 sz3 xvcomp-fast xvcomp-balanced xvcomp-best
+	$(BIN)/python -m benchmarks.rate_distortion.report out/rd.json \
+		--markdown out/rd.md --plot out/rd.png
 
 format: $(DEV)
 	$(BIN)/ruff format .
@@ -40,4 +47,8 @@ $(BASE): pyproject.toml | $(BIN)/python
 
 $(DEV): pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(BASE)
+
+$(BENCH): pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	@touch $@ $(BASE)
