@@ -282,3 +282,20 @@ def test_x265_streams_of_a_few_frames_have_sound_times(n_frames):
     for _ in range(5):
         info, gops = split(codecs.get("libx265").encode((frames,), params))
         assert len(codecs.get("libx265").decode(gops[0], info, chroma="gray")[0]) == n_frames
+
+
+def test_svtav1_sizes_fall_evenly_from_quantiser_to_quantiser():
+    codec = usable("libsvtav1")
+    y, x = np.mgrid[:64, :128]
+    rng = np.random.default_rng(0)
+    frames = [
+        500 + 200 * np.sin((y + t) / 9) * np.cos((x - t) / 7) + 20 * rng.normal(size=y.shape)
+        for t in range(12)
+    ]
+    clip = np.clip(frames, 0, 1023).astype(np.uint16)
+    params = StreamParams(bit_depth=10, quantizer=0, gop=12, preset="fast", threads=1)
+    sizes = [
+        len(codec.encode((clip,), replace(params, quantizer=quantizer)))
+        for quantizer in range(110, 118)
+    ]
+    assert all(after < 1.05 * before for before, after in zip(sizes, sizes[1:], strict=False))

@@ -120,7 +120,9 @@ def svtav1_options(params: StreamParams) -> dict[str, str]:
     crf = (params.quantizer or 0) / 4
     if params.quantizer is None:
         inner["lossless"] = "1"
-    elif crf % 1:
+    else:
+        # Always here: FFmpeg's own option, alone, switches adaptive quantisation on again,
+        # and a whole CRF then costs 30 % more bits than its neighbours.
         inner["crf"] = f"{crf:.2f}"
     if params.threads:
         inner["lp"] = str(params.threads)
