@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -298,4 +299,4 @@ def test_svtav1_sizes_fall_evenly_from_quantiser_to_quantiser():
         len(codec.encode((clip,), replace(params, quantizer=quantizer)))
         for quantizer in range(110, 118)
     ]
-    assert all(after < 1.05 * before for before, after in zip(sizes, sizes[1:], strict=False))
+    assert all(after < 1.05 * before for before, after in pairwise(sizes))
