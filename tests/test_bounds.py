@@ -163,6 +163,16 @@ def test_narrow_data_under_a_relative_bound_need_no_logarithm(tmp_path):
     assert "log" in report.notes[0]
 
 
+def test_values_that_return_after_a_while_are_coded_as_steps_that_repeat(tmp_path):
+    tiles = np.random.default_rng(8).normal(0, 10, (6, 36, 40)).astype("f4")
+    values = np.concatenate([tiles, tiles[::-1]])
+    values[:, 3:6, 7] = np.nan
+    ds = cube(values)
+    report, back = encoded(ds, tmp_path / "c.mp4", xvcomp.MaxError(0.5))
+    assert report.notes[0].startswith("group 'v': steps that repeat")
+    assert worst(ds.v, back.v) <= 0.5
+
+
 def test_a_relative_bound_of_values_with_an_offset_is_refused(tmp_path):
     values = np.rint(1000 * field()).astype("i2")
     ds = cube(values, scale_factor=0.01, add_offset=273.15, units="K")

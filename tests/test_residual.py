@@ -100,6 +100,17 @@ def test_a_pyramid_of_anything_finite_keeps_its_bound(values, step):
     assert np.abs(seen - values).max() <= step / 2 + 1e-5
 
 
+@quick
+@given(npst.arrays(np.int64, (2, 3, 4), elements=st.integers(-(2**31), 2**31 - 1)))
+def test_a_lattice_comes_back_but_for_what_does_not_count(k):
+    valid = k % 3 != 0
+    back = residual.decode_lattice(residual.encode_lattice(k), k.shape)
+    np.testing.assert_array_equal(back, k)
+    masked = residual.encode_lattice(k, valid=valid)
+    back = residual.decode_lattice(masked, k.shape, valid=valid)
+    np.testing.assert_array_equal(back[valid], k[valid])
+
+
 def test_powers_of_two_are_those_of_numpy_to_the_last_places():
     exponents = np.random.default_rng(2).uniform(-900, 900, 10_000)
     np.testing.assert_allclose(residual.exp2(exponents), np.exp2(exponents), rtol=4e-16 * 4)
@@ -250,6 +261,8 @@ def _payloads():
         yield name, residual.encode_lossless(values), decode
     pyramid, _ = residual.encode_pyramid(field, steps, rounded=floating)
     yield "pyramid", pyramid, lambda p: decode_like(p, field, steps, floating)
+    lattice = residual.encode_lattice(noise.reshape(3, 1000))
+    yield "lattice", lattice, lambda p: residual.decode_lattice(p, (3, 1000))
     exceptions = residual.encode_exceptions(noise, noise > 450)
     yield "exceptions", exceptions, lambda p: residual.decode_exceptions(p, noise.copy())
     yield "packet", residual.pack([b"abc", b"defg"]), residual.unpack

@@ -28,6 +28,7 @@ _log = logging.getLogger(__name__)
 _WINDOW_SAMPLES = 4_000_000
 _LOW_RATE = 0.25
 """Bits per sample below which video under corrections may be smaller than packets alone."""
+_WIDEST = 2.0**31
 _SMALL = 500_000
 _CROP = 96
 _CLOSE = 1.2
@@ -138,19 +139,35 @@ def _packets(job: PacketJob, ways: Sequence[Correction], begin: Begin) -> Iterat
     for way in ways:
         encoded = job.encode(way, begin())
         yield Candidate(encoded=encoded, what=f"{way.spec.kind} steps without video")
-    if _exact_may_win(job, ways[0]):
-        yield Candidate(encoded=job.encode(None, begin()), what="exact values")
+    # Values that are coarse, or that repeat themselves, are smaller as they are.
+    for other, what in ((_on_lattice(ways[0]), "steps that repeat"), (None, "exact values")):
+        if _may_win(job, other, ways[0]):
+            yield Candidate(encoded=job.encode(other, begin()), what=what)
 
 
-def _exact_may_win(job: PacketJob, way: Correction) -> bool:
-    """Find out on a crop whether values are so coarse that they are smallest as they are."""
+def _on_lattice(way: Correction) -> Correction:
+    return replace(way, spec=replace(way.spec, coder="lattice"))
+
+
+def _may_win(job: PacketJob, other: Correction | None, way: Correction) -> bool:
+    """Find out on a crop whether another way of coding may be smaller."""
     data = job.prepared.data
+    if other is not None and not _spans(job.prepared, other):
+        return False
     if math.prod(data.shape) <= _SMALL:
         return True
     crop = cropped(data, data.shape[0], _CROP, _CROP)
     block = crop.shape[2:]
     part = PacketJob(replace(job.plan, block=block), prepare(crop, span=job.plan.gop, block=block))
-    return part.encode(None, None).nbytes < _CLOSE * part.encode(way, None).nbytes
+    return part.encode(other, None).nbytes < _CLOSE * part.encode(way, None).nbytes
+
+
+def _spans(prepared: Prepared, way: Correction) -> bool:
+    """Say whether all multiples of the steps fit into 32 bits."""
+    if way.spec.kind != "linear":
+        return False
+    spans = zip(prepared.valid_min, prepared.valid_max, way.spec.steps, strict=True)
+    return not any((high - low) / step > _WIDEST for low, high, step in spans)
 
 
 def _videos(

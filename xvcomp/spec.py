@@ -311,8 +311,9 @@ class ResidualSpec:
         ``bits``: every stored value, to the bit. ``linear``: multiples of a step from what
         is predicted. ``log``: the same for the binary logarithm of magnitudes, with signs
         and zeros beside. Both are followed by exceptions: single samples kept as they are.
-    coder : {"pyramid", "plain"}
-        ``pyramid`` predicts from coarse to fine, ``plain`` codes the multiples as they are.
+    coder : {"pyramid", "plain", "lattice"}
+        ``pyramid`` predicts from coarse to fine, ``plain`` codes the multiples as they are,
+        ``lattice`` codes them as lossless windows are.
         Where the group has a video, its decoded samples are subtracted first.
     steps : tuple of float
         Per variable, in stored units (``log``: in octaves); empty for ``bits``. Odd
@@ -320,7 +321,7 @@ class ResidualSpec:
     """
 
     kind: Literal["bits", "linear", "log"]
-    coder: Literal["pyramid", "plain"] = "pyramid"
+    coder: Literal["pyramid", "plain", "lattice"] = "pyramid"
     steps: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:

@@ -192,7 +192,14 @@ def _encode_field(
     k = np.clip(multiples, -_LARGEST_K, _LARGEST_K).astype(np.int64)
     if valid is not None:
         k[~valid] = 0
-    payloads = [residual.encode_ints(part) for part in _by_variable(k, forms)]
+    parts = _by_variable(k, forms)
+    if spec.coder == "lattice":
+        kept = [None] * len(forms) if valid is None else _by_variable(valid, forms)
+        payloads = [
+            residual.encode_lattice(part, valid=own) for part, own in zip(parts, kept, strict=True)
+        ]
+    else:
+        payloads = [residual.encode_ints(part) for part in parts]
     return residual.pack(payloads), k * _widths(spec, forms)
 
 
@@ -208,10 +215,17 @@ def _decode_field(
         return residual.decode_pyramid(payload, shape, steps, rounded=rounded, valid=valid)
     payloads = residual.unpack(payload)
     time, _, height, width = shape
-    parts = [
-        residual.decode_ints(each, (time, form.bands, height, width))
-        for each, form in zip(payloads, forms, strict=True)
-    ]
+    sizes = [(time, form.bands, height, width) for form in forms]
+    if spec.coder == "lattice":
+        kept = [None] * len(forms) if valid is None else _by_variable(valid, forms)
+        parts = [
+            residual.decode_lattice(each, size, valid=own)
+            for each, size, own in zip(payloads, sizes, kept, strict=True)
+        ]
+    else:
+        parts = [
+            residual.decode_ints(each, size) for each, size in zip(payloads, sizes, strict=True)
+        ]
     return np.concatenate(parts, axis=1) * _widths(spec, forms)
 
 

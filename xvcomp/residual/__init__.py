@@ -5,7 +5,7 @@ order, so that every machine rebuilds the same values. Every decoder raises ``Va
 on payloads that it did not write, and allocates nothing that the asked-for shape does not.
 """
 
-from .codes import decode_codes, encode_codes
+from .codes import decode_codes, decode_lattice, encode_codes, encode_lattice
 from .exceptions import decode_exceptions, encode_exceptions
 from .exponential import exp2
 from .framing import pack, unpack
@@ -18,11 +18,13 @@ __all__ = [
     "decode_codes",
     "decode_exceptions",
     "decode_ints",
+    "decode_lattice",
     "decode_lossless",
     "decode_pyramid",
     "encode_codes",
     "encode_exceptions",
     "encode_ints",
+    "encode_lattice",
     "encode_lossless",
     "encode_pyramid",
     "exp2",

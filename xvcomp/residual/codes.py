@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .framing import join_varints, pack, split_varints, unpack
+from .framing import join_varints, pack, split_varints, unpack, unzigzag, zigzag
 from .integers import Search, decode_ints, encode_ints, pco_decode, pco_encode
 from .predictors import axis_subsets, difference, undo_difference
 from .pyramid import decode_pyramid, encode_pyramid
 
-__all__ = ["decode_codes", "encode_codes"]
+__all__ = ["decode_codes", "decode_lattice", "encode_codes", "encode_lattice"]
 
 _Coder = Callable[[NDArray[Any], NDArray[np.bool_] | None], bytes]
 
@@ -59,6 +59,35 @@ def encode_codes(codes: NDArray[Any], *, valid: NDArray[np.bool_] | None = None)
         parts = [head, encode_ints(steps), encode_codes(indices)]
         return bytes([_PALETTE]) + pack(parts)
     return _smallest(codes, valid)
+
+
+def encode_lattice(k: NDArray[np.int64], *, valid: NDArray[np.bool_] | None = None) -> bytes:
+    """Code integers that repeat themselves, spanning less than 2**32.
+
+    Parameters
+    ----------
+    k : ndarray of int64
+    valid : ndarray of bool, same shape, optional
+        The others may come back as anything.
+    """
+    low, high = int(k.min()), int(k.max())
+    dtype = np.dtype(np.uint16 if high - low < 1 << 16 else np.uint32)
+    head = join_varints([zigzag(low), dtype.itemsize])
+    return pack([head, encode_codes((k - low).astype(dtype), valid=valid)])
+
+
+def decode_lattice(
+    data: bytes, shape: tuple[int, ...], *, valid: NDArray[np.bool_] | None = None
+) -> NDArray[np.int64]:
+    """Undo ``encode_lattice``; raises ``ValueError`` for damaged data."""
+    parts = unpack(data)
+    if len(parts) != 2:
+        raise ValueError(f"a lattice has 2 parts, got {len(parts)}")
+    (low, width), _ = split_varints(parts[0], 2)
+    if width not in (2, 4):
+        raise ValueError(f"a lattice is damaged: integers of {width} bytes")
+    codes = decode_codes(parts[1], shape, np.dtype(f"u{width}"), valid=valid)
+    return codes.astype(np.int64) + unzigzag(low)
 
 
 def _smallest(codes: NDArray[Any], valid: NDArray[np.bool_] | None) -> bytes:
