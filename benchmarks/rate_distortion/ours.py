@@ -14,7 +14,7 @@ from .cubes import Cube
 __all__ = ["XVCOMP_PRESETS", "Xvcomp"]
 
 XVCOMP_PRESETS = ("fast", "balanced", "best")
-_PSNR_DB = (34, 38, 42, 46, 50, 55, 60, 65, 70, 75)
+_PSNR_DB = (22, 28, 34, 38, 42, 46, 50, 55, 60, 65, 70, 75)
 _PSNR_DB_BIG = (34, 42, 50, 60, 75)
 
 
