@@ -114,9 +114,7 @@ _ENCODING_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--psnr", type=float, metavar="DB", help="At least this PSNR, in dB."),
     click.option("--bpppb", type=float, metavar="B", help="At most B bits per pixel per band."),
     click.option("--ratio", type=float, metavar="R", help="At least R times smaller."),
-    click.option(
-        "--ssim", type=float, metavar="S", help="At least this mean SSIM."
-    ),
+    click.option("--ssim", type=float, metavar="S", help="At least this mean SSIM."),
     click.option(
         "--max-error",
         metavar="E[%]",
