@@ -4,11 +4,11 @@
 
     XVCOMP_DATA=... python -m benchmarks.access.gops --json benchmarks/access/results/gops.json
 
-Each cube (its first 128 frames, at most 256 x 256 pixels) is encoded at one PSNR with GOPs of 1, 8, 16, 32, 64 frames and as a whole. What
-a search leaves over (up to 0.25 dB) is taken off along the rate's own slope, measured by
-a second encoding of the whole 1.5 dB higher. Latencies are the best of five readings of
-each of some random frames, the file opened and the cache empty: other work on the machine
-only ever adds time.
+Each cube (its first 128 frames, at most 256 x 256 pixels) is encoded at one PSNR with GOPs
+of 1, 8, 16, 32, 64 frames and as a whole. What a search leaves over (up to 0.25 dB) is
+taken off along the rate's own slope, measured by a second encoding of the whole 1.5 dB
+higher. Latencies are the best of five readings of each of some random frames, with an
+empty cache: other work on the machine only ever adds time.
 """
 
 import argparse
