@@ -345,21 +345,44 @@ def test_options_that_cannot_be_done_are_refused_by_name(tmp_path, options, mess
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_cube_of_strings_or_complex_numbers_is_kept_without_video(tmp_path):
-    cube = xr.Dataset(
-        {
-            "s": (("time", "y", "x"), np.full((2, 3, 4), "a", dtype=object)),
-            "z": (("time", "y", "x"), np.full((2, 3, 4), 1 + 2j)),
-        }
-    )
-    _, decoded = _round_trip(cube, tmp_path / "c.mp4")
-    xr.testing.assert_identical(cube, decoded)
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.full((2, 3, 4), "a", dtype=object),
+        np.full((2, 3, 4), 1 + 2j),
+        np.zeros((0, 3, 4), "f4"),
+    ],
+)
+def test_a_cube_that_can_never_be_a_video_is_refused_but_kept_beside_one(tmp_path, values):
+    alone = xr.Dataset({"a": (("t", "v", "u"), values)})
+    with pytest.raises(xvcomp.PlanError, match="nothing here can be coded as video: a "):
+        xvcomp.encode(alone, tmp_path / "c.mp4")
+    beside = _cube(1).assign(a=alone.a)
+    _, decoded = _round_trip(beside, tmp_path / "c.mp4", preset="fast")
+    xr.testing.assert_identical(beside.a, decoded.a)
 
 
-def test_empty_dims_are_kept(tmp_path):
-    cube = xr.Dataset({"a": (("time", "y", "x"), np.zeros((0, 3, 4), "f4"))})
-    _, decoded = _round_trip(cube, tmp_path / "c.mp4")
-    xr.testing.assert_identical(cube, decoded)
+@pytest.mark.parametrize("scale", [0.0, np.nan, "abc", np.array([1.0, 2.0])])
+def test_a_senseless_scale_factor_is_refused_by_name(tmp_path, scale):
+    attrs = {"scale_factor": scale, "units": "1"}
+    stored = (_field((12, 40, 48)) * 1000).astype("i2")
+    cube = xr.Dataset({"a": (("time", "y", "x"), stored, attrs)})
+    with pytest.raises(xvcomp.PlanError, match="scale_factor of 'a'"):
+        xvcomp.encode(cube, tmp_path / "c.mp4", stored=True)
+
+
+def test_records_are_refused_instead_of_losing_their_fields(tmp_path):
+    cube = _cube(1).assign(r=("time", np.ones(8, [("a", "f4"), ("b", "i2")])))
+    with pytest.raises(xvcomp.PlanError, match="'r' holds records"):
+        xvcomp.encode(cube, tmp_path / "c.mp4")
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">i2"])
+def test_the_byte_order_of_lossy_variables_is_kept(tmp_path, dtype):
+    cube = _cube(1, dtype=dtype, scale=500)
+    _, decoded = _round_trip(cube, tmp_path / "c.mp4", target=xvcomp.Psnr(40), preset="fast")
+    assert decoded["B00"].dtype == cube["B00"].dtype
+    assert _psnr(cube, decoded) >= 40
 
 
 def test_a_dataset_without_variables_and_a_multiindex_are_refused(tmp_path):

@@ -300,3 +300,19 @@ def test_svtav1_sizes_fall_evenly_from_quantiser_to_quantiser():
         for quantizer in range(110, 118)
     ]
     assert all(after < 1.05 * before for before, after in pairwise(sizes))
+
+
+@pytest.mark.parametrize("shape", [(24, 120), (120, 24), (24, 72)])
+def test_svtav1_does_not_hang_on_narrow_frames(shape):
+    # In a child process, for the hang ends with nothing less than a kill.
+    code = (
+        "import numpy as np\n"
+        "from xvcomp.codecs import StreamParams, get\n"
+        f"clip = np.random.default_rng(0).integers(0, 1024, (42, *{shape})).astype('u2')\n"
+        "params = StreamParams(bit_depth=10, quantizer=120, gop=42, preset='fast')\n"
+        "get('libsvtav1').encode((clip,), params)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr[-500:]

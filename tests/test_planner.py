@@ -106,7 +106,7 @@ def test_a_user_may_decide_what_is_lossy():
 )
 def test_what_is_no_video_goes_to_the_sidecar_with_a_reason(more, word):
     dtype = more.pop("dtype", "f4")
-    _, sidecar = _groups([_facts("v", dtype, **more)])
+    _, sidecar = _groups([_facts("v", dtype, **more), _facts("large")])
     assert word in sidecar["v"]
 
 

@@ -5,6 +5,7 @@ file it is the packed form again, provided that packing and unpacking give exact
 the user has; for all others it is what the user has.
 """
 
+import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -42,12 +43,27 @@ class StoredVariable:
     @property
     def scale(self) -> float:
         """Factor from stored to unpacked values."""
-        return float(self.attrs.get("scale_factor", 1.0)) if self.spec.cf else 1.0
+        return self._number("scale_factor", 1.0)
 
     @property
     def offset(self) -> float:
         """Unpacked value of a stored zero."""
-        return float(self.attrs.get("add_offset", 0.0)) if self.spec.cf else 0.0
+        return self._number("add_offset", 0.0)
+
+    def _number(self, key: str, default: float) -> float:
+        """Read a packing attribute, which files in the wild get wrong."""
+        if not self.spec.cf or key not in self.attrs:
+            return default
+        try:
+            value = float(np.asarray(self.attrs[key]).item())
+        except (TypeError, ValueError):
+            value = math.nan
+        if not math.isfinite(value) or (key == "scale_factor" and value == 0):
+            raise PlanError(
+                f"{key} of {self.spec.name!r} is {self.attrs[key]!r}: it must be one finite "
+                "number, and a scale not 0; correct or delete the attribute"
+            )
+        return value
 
     @property
     def fill_values(self) -> tuple[Any, ...]:
@@ -139,6 +155,11 @@ def _check(dataset: xr.Dataset, name: Hashable, variable: xr.Variable) -> None:
             "call .reset_index() on its dimension first"
         )
     dtype = variable.dtype
+    if isinstance(dtype, np.dtype) and dtype.kind == "V":
+        raise PlanError(
+            f"variable {name!r} holds records ({dtype}), which cannot be kept: "
+            "make a variable of each field"
+        )
     if not isinstance(dtype, np.dtype):
         raise PlanError(
             f"variable {name!r} has the extension dtype {dtype}: convert it with "

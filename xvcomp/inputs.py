@@ -141,4 +141,6 @@ def to_dims(
     order = _order(spec.dims, group)
     shaped = values.reshape([sizes[dim] for dim in order])
     axes = [order.index(dim) for dim in spec.dims]
-    return np.ascontiguousarray(shaped.transpose(axes)).view(np.dtype(spec.dtype).newbyteorder("="))
+    stored = np.dtype(spec.dtype)
+    native = np.ascontiguousarray(shaped.transpose(axes)).view(stored.newbyteorder("="))
+    return native.astype(stored, copy=False)

@@ -27,7 +27,7 @@ class _CubeArray(BackendArray):
     def __init__(self, manager: FileManager[CubeFile], identity: int, spec: VariableSpec) -> None:
         self._manager, self._identity, self._spec = manager, identity, spec
         self.shape = spec.shape
-        self.dtype = np.dtype(spec.dtype).newbyteorder("=")
+        self.dtype = np.dtype(spec.dtype)
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
         # xarray cannot take a slice apart that goes backwards and holds nothing.

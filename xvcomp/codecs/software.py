@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ..spec import Chroma
 from . import settings
@@ -60,6 +61,9 @@ class X264(PyavCodec):
         return settings.x264_options(params)
 
 
+_SVTAV1_NARROW = 64
+
+
 class SvtAv1(PyavCodec):
     """AV1, 8 and 10 bits: the best at low rates. It knows 4:2:0 only, which carries gray."""
 
@@ -84,7 +88,9 @@ class SvtAv1(PyavCodec):
 
     def options(self, params: StreamParams, height: int, width: int) -> dict[str, str]:
         """See ``settings.svtav1_options``."""
-        return settings.svtav1_options(params)
+        # SVT-AV1 4.1 hangs for ever on frames such as 24 x 120 with two threads or more.
+        narrow = min(height, width) < _SVTAV1_NARROW
+        return settings.svtav1_options(replace(params, threads=1) if narrow else params)
 
 
 class Vp9(PyavCodec):

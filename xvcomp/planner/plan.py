@@ -66,7 +66,20 @@ def plan(
     ]
     _check_blocks(groups, {each.name: each for each in facts})
     _check_group_names(groups)
+    if not groups:
+        _check_worth(facts, sidecar)
     return Plan(groups=tuple(groups), sidecar=sidecar, target=target)
+
+
+def _check_worth(facts: Sequence[VariableFacts], sidecar: Mapping[str, str]) -> None:
+    """Refuse cubes in which nothing could ever be a video; small ones are kept as they are."""
+    reasons = {each.name: sidecar[each.name] for each in facts if not each.is_coord}
+    never = ("not numeric", "no image dims", "empty")
+    if reasons and all(any(word in why for word in never) for why in reasons.values()):
+        listed = ", ".join(f"{name} ({why})" for name, why in reasons.items())
+        raise PlanError(
+            f"nothing here can be coded as video: {listed}; it takes numbers with two image dims"
+        )
 
 
 def _check_group_names(groups: Sequence[GroupPlan]) -> None:
