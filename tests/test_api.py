@@ -526,3 +526,15 @@ def test_the_size_that_is_searched_is_the_size_of_the_finished_file(tmp_path, bi
     cube = _cube(2, shape=(12, 48, 56))
     report = xvcomp.encode(cube, tmp_path / "c.mp4", target=xvcomp.Bpppb(bits), preset="fast")
     assert report.bpppb <= bits
+
+
+def test_verify_finds_other_attributes_and_shapes_in_a_reference(tmp_path):
+    cube = _cube(2)
+    path = tmp_path / "c.mp4"
+    xvcomp.encode(cube, path, preset="fast")
+    changed = cube.copy()
+    changed["B01"] = changed["B01"].assign_attrs(units="K")
+    with pytest.raises(xvcomp.ErrorBoundExceeded, match="'B01' has another dtype or other attr"):
+        xvcomp.verify(path, changed)
+    with pytest.raises(xvcomp.ErrorBoundExceeded, match="in the reference"):
+        xvcomp.verify(path, cube.isel(y=slice(0, 20)))

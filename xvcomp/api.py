@@ -30,7 +30,7 @@ from .results import OnProgress, Options, Override, Progress, Report
 from .solving import solve
 from .spec import GroupPlan, Manifest, MaxError, Plan, Ssim, StreamInfo, Target
 from .survey import survey
-from .verifying import check_promises, check_sidecar, measure_all
+from .verifying import check_metadata, check_promises, check_sidecar, measure_all
 from .writing import Contents, write_file
 
 __all__ = ["Info", "encode", "info", "open", "options_of", "plan", "verify"]
@@ -422,6 +422,7 @@ def _publish(
         started = time.perf_counter()
         written = CubeFile(writer.temporary)
         try:
+            check_metadata(written, cube.variables)
             check_sidecar(written, cube.variables)
             targets = {job.plan.name: job.plan.target for job in jobs}
             inputs = {job.plan.name: job.prepared.data for job in jobs}
@@ -553,6 +554,7 @@ def verify(
         missing = known - {each.spec.name for each in variables}
         if missing:
             raise PlanError(f"the reference lacks {', '.join(sorted(missing))}")
+        check_metadata(cube, variables)
         check_sidecar(cube, variables)
         stats = measure_all(cube, {each.spec.name: each for each in variables}, on_progress)
         seconds = time.perf_counter() - started

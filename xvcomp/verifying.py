@@ -24,7 +24,7 @@ from .reading import CubeFile
 from .results import OnProgress, Progress, Report
 from .spec import BandGroup, Bpppb, MaxError, Psnr, Ratio, Target
 
-__all__ = ["check_promises", "check_sidecar", "measure", "measure_all"]
+__all__ = ["check_metadata", "check_promises", "check_sidecar", "measure", "measure_all"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +188,30 @@ def check_sidecar(cube: CubeFile, variables: Sequence[StoredVariable]) -> None:
         before, after = np.asarray(each.variable.values), kept[each.spec.name]
         if not _identical(before, after):
             raise ErrorBoundExceeded(f"{each.spec.name!r} did not come back as it was")
+
+
+def check_metadata(cube: CubeFile, variables: Sequence[StoredVariable]) -> None:
+    """Compare dims, shapes, dtypes and attributes of all variables with the file's.
+
+    Attributes are compared where both sides are in the same form, packed or decoded.
+
+    Raises
+    ------
+    ErrorBoundExceeded
+        If something differs; the message names the variable.
+    """
+    given = {each.spec.name: each.spec for each in variables}
+    for spec in cube.manifest.variables:
+        other = given[spec.name]
+        if (spec.dims, spec.shape) != (other.dims, other.shape):
+            raise ErrorBoundExceeded(
+                f"{spec.name!r} is {spec.dims} {spec.shape} in the file, "
+                f"{other.dims} {other.shape} in the reference"
+            )
+        if spec.cf == other.cf and (spec.dtype, spec.attrs) != (other.dtype, other.attrs):
+            raise ErrorBoundExceeded(
+                f"{spec.name!r} has another dtype or other attributes in the file"
+            )
 
 
 def _identical(before: NDArray[Any], after: NDArray[Any]) -> bool:
