@@ -229,7 +229,11 @@ def _repack(name: str, variable: xr.Variable) -> xr.Variable | None:
 
 
 def _same(first: NDArray[Any], second: NDArray[Any]) -> bool:
-    return bool(np.array_equal(first, second, equal_nan=True))
+    if not np.array_equal(first, second, equal_nan=True):
+        return False
+    # Equal is not identical: -0.0 == 0.0, and packing keeps no sign of zero.
+    valid = ~np.isnan(first)
+    return bool(np.array_equal(np.signbit(first[valid]), np.signbit(second[valid])))
 
 
 def assemble(
