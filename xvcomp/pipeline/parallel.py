@@ -13,8 +13,11 @@ R = TypeVar("R")
 
 
 def cpu_count() -> int:
-    """Return the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return the cores that this process may use; ``XVCOMP_THREADS`` sets a lower number."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    asked = os.environ.get("XVCOMP_THREADS", "")
+    return max(1, min(cores, int(asked))) if asked.isdigit() else cores
 
 
 def map_ordered(function: Callable[[T], R], items: Iterable[T], workers: int = 0) -> Iterator[R]:

@@ -15,22 +15,22 @@ from dataclasses import asdict
 from . import strict
 from .job import Job, make_point
 
-__all__ = ["main"]
+__all__ = ["die_with", "main"]
 
 
 def main() -> None:
     """Read a job, make the point, write it."""
     # The job comes from the sweep that started this process, from nowhere else.
     job: Job = pickle.load(sys.stdin.buffer)
-    threading.Thread(target=_die_with, args=(job.parent,), daemon=True).start()
+    threading.Thread(target=die_with, args=(job.parent,), daemon=True).start()
     if job.cores and hasattr(os, "sched_setaffinity"):
         with contextlib.suppress(OSError):
             os.sched_setaffinity(0, job.cores)
     sys.stdout.write(strict.dumps(asdict(make_point(job))))
 
 
-def _die_with(parent: int) -> None:
-    """End when the sweep was killed: nobody would read the result."""
+def die_with(parent: int) -> None:
+    """End when the process that waits for the result was killed; runs in a thread."""
     while os.getppid() == parent:
         time.sleep(0.2)
     os._exit(1)
