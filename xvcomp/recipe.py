@@ -4,7 +4,8 @@
 
     psnr = 48                  # or bpppb, ratio, ssim, max_error, quality, lossless = true
     preset = "best"
-    lossless = ["SCL"]         # these variables, whatever they look like
+    lossless = ["SCL", "*QA"]  # these variables, whatever they look like
+    optional = true            # names that do not occur in a cube are left out
 
     [variables.B08]
     psnr = 52
@@ -25,6 +26,7 @@ import tomli_w
 
 from .errors import PlanError
 from .memory import parse_nbytes
+from .recipes import named_recipe
 from .results import Options, Override
 from .spec import (
     Bpppb,
@@ -59,8 +61,10 @@ _TOP_KEYS = (
     *_TARGET_KEYS,
     "peak",
     *_CHOICE_KEYS,
+    "description",
     "vars",
     "lossy",
+    "optional",
     "per_variable",
     "memory",
     "variables",
@@ -69,16 +73,21 @@ _TOP_KEYS = (
 
 
 def load_recipe(path: str | os.PathLike[str]) -> Options:
-    """Read a recipe file.
+    """Read a recipe file, or one that comes with the package.
+
+    Parameters
+    ----------
+    path : path
+        A file, or else the name of a packaged recipe (`recipes.recipe_names`).
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If there is no such file, nor a recipe of that name.
     PlanError
         If it is not TOML, or holds a key or a value that has no meaning.
     """
-    text = Path(path).read_bytes()
+    text = Path(path).read_bytes() if Path(path).exists() else named_recipe(os.fspath(path))
     try:
         return parse_recipe(text.decode("utf-8"))
     except (PlanError, UnicodeDecodeError) as error:
@@ -99,6 +108,7 @@ def parse_recipe(text: str) -> Options:
         raise PlanError(f"not TOML: {error}") from error
     _check_keys(table, _TOP_KEYS, "the recipe")
     lossless = table.get("lossless")
+    _get(table, "description", str, "the recipe")
     return Options(
         target=_target(table, "the recipe"),
         preset=_preset(table, "the recipe") or "balanced",
@@ -107,6 +117,7 @@ def parse_recipe(text: str) -> Options:
         lossless=_names(table, "lossless") if isinstance(lossless, list) else (),
         per_variable=_get(table, "per_variable", bool, "the recipe") or False,
         memory=parse_nbytes(table["memory"]) if "memory" in table else None,
+        optional=_get(table, "optional", bool, "the recipe") or False,
         defaults=_choices(table, "the recipe"),
         by_variable={
             name: _override(inner, f"[variables.{name}]")

@@ -83,6 +83,9 @@ class Options:
         Choices for the groups of ``groups``, by group name.
     memory : int or None
         Bytes that encoding may take at its peak (`memory.Memory`).
+    optional : bool
+        Names in ``lossy``, ``lossless``, ``by_variable`` and ``groups`` that do not occur
+        in the cube are left out, instead of refused. All may be patterns (``*mask*``).
     """
 
     target: Target | None = None
@@ -96,6 +99,7 @@ class Options:
     groups: Mapping[str, tuple[str, ...]] | None = None
     by_group: Mapping[str, Override] = field(default_factory=dict)
     memory: int | None = None
+    optional: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,7 +11,7 @@ import click
 
 from xvcomp.version import __version__
 
-from . import codecs, decode, demo, encode, eval, info, plan, sweep, verify
+from . import codecs, decode, demo, encode, eval, info, plan, recipes, sweep, verify
 
 __all__ = ["cli", "main"]
 
@@ -98,6 +98,7 @@ for _command in (
     eval.evaluate,
     sweep.sweep,
     plan.plan,
+    recipes.recipes,
     codecs.codecs,
     demo.demo,
 ):

@@ -162,8 +162,8 @@ _ENCODING_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--recipe",
         type=click.Path(path_type=Path),
-        metavar="FILE",
-        help="Choices from a TOML file; options given here win.",
+        metavar="FILE|NAME",
+        help="Choices from a TOML file or a packaged recipe (`xvcomp recipes`); options win.",
     ),
 )
 

@@ -11,6 +11,7 @@ from ..spec import GroupPlan, Lossless, Plan, Psnr, Target
 from . import choices
 from .clusters import check_same_grid, clusters, group_name, quality_set, why_group
 from .facts import VariableFacts, frame_axes, group_shape
+from .naming import resolve
 from .overrides import override, own_choice
 from .roles import role
 
@@ -40,7 +41,12 @@ def plan(
     PlanError
         If an option names what is not there, or cannot be done.
     """
-    _check_names(facts, options)
+    options = resolve(
+        options,
+        [each.name for each in facts if not each.is_coord],
+        [each.name for each in facts if each.is_coord],
+    )
+    _check_names(options)
     target = options.target or DEFAULT_TARGET
     sidecar: dict[str, str] = {}
     lossy: list[VariableFacts] = []
@@ -106,14 +112,8 @@ def _check_blocks(groups: Sequence[GroupPlan], facts: Mapping[str, VariableFacts
         raise PlanError(f"{total} tiles are too many, a file holds {_MAX_BLOCKS}: use larger ones")
 
 
-def _check_names(facts: Sequence[VariableFacts], options: Options) -> None:
-    known = {each.name for each in facts}
+def _check_names(options: Options) -> None:
     grouped = [name for names in (options.groups or {}).values() for name in names]
-    asked = [*options.lossy, *options.lossless, *options.by_variable, *grouped]
-    for name in asked:
-        if name not in known:
-            data = ", ".join(sorted(each.name for each in facts if not each.is_coord))
-            raise PlanError(f"there is no variable {name!r}; the cube has {data or 'none'}")
     twice = {name for name in grouped if grouped.count(name) > 1}
     if twice:
         raise PlanError(f"variables in more than one group: {', '.join(sorted(twice))}")
