@@ -153,7 +153,9 @@ def _as_provider(name: str, key: str, value: Any) -> Provider:
     if isinstance(value, str):
         return Provider(name=value)
     if not isinstance(value, dict) or "name" not in value or set(value) - {"name", "roles", "url"}:
-        raise PlanError(f"{name}: {key!r} must hold names, or tables of name, roles, url: {value!r}")
+        raise PlanError(
+            f"{name}: {key!r} must hold names, or tables of name, roles, url: {value!r}"
+        )
     roles = tuple(_text(name, "roles", each) for each in value.get("roles", ()))
     url = value.get("url")
     return Provider(
