@@ -11,7 +11,7 @@ import click
 
 from xvcomp.version import __version__
 
-from . import codecs, decode, demo, encode, eval, info, plan, recipes, sweep, verify
+from . import batch, codecs, decode, demo, encode, eval, info, plan, recipes, sweep, verify
 
 __all__ = ["cli", "main"]
 
@@ -97,6 +97,7 @@ for _command in (
     verify.verify,
     eval.evaluate,
     sweep.sweep,
+    batch.batch,
     plan.plan,
     recipes.recipes,
     codecs.codecs,

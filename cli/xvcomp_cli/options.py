@@ -35,6 +35,7 @@ __all__ = [
     "overwrite_option",
     "quiet_option",
     "recipe_text",
+    "size_callback",
     "variables_option",
 ]
 
@@ -94,7 +95,8 @@ def _error_bounds(
     return _Bounds(common, own)
 
 
-def _size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+def size_callback(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+    """Read a number of bytes, such as ``2GB``, for an option."""
     try:
         return None if value is None else parse_nbytes(value)
     except PlanError as error:
@@ -156,7 +158,7 @@ _ENCODING_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--memory",
         metavar="SIZE",
-        callback=_size,
+        callback=size_callback,
         help="Take no more than this, such as 2GB, at the peak.",
     ),
     click.option(

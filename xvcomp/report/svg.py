@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-__all__ = ["Axis", "Dot", "Series", "histogram", "line_plot", "number"]
+__all__ = ["Axis", "Dot", "Series", "distribution", "histogram", "line_plot", "number"]
 
 _SIZE = (1040, 430)
 _LEFT, _RIGHT, _TOP, _BOTTOM = 66, 18, 14, 52
@@ -192,6 +192,46 @@ def _marks(series: Series, x: Axis, y: Axis) -> str:
         f'data-text="{escape(dot.text)}" cx="{x.at(dot.x):.1f}" cy="{y.at(dot.y):.1f}" '
         f'r="5" fill="{series.colour}"/>'
         for dot in _drawable(series, x, y)
+    )
+
+
+def distribution(
+    edges: Sequence[float],
+    counts: Sequence[int],
+    x_label: str,
+    y_label: str,
+    *,
+    size: tuple[int, int] = _SIZE,
+) -> str:
+    """Draw bars: how often values fall between each two edges.
+
+    Parameters
+    ----------
+    edges : sequence of float, length n + 1
+        Finite and rising.
+    counts : sequence of int, length n
+    x_label, y_label : str
+        With units.
+    size : (int, int)
+        Width and height in pixels.
+    """
+    width, height = size
+    x = Axis(label=x_label, log=False, low=edges[0], high=edges[-1], start=_LEFT,
+             stop=width - _RIGHT)  # fmt: skip
+    y = Axis(label=y_label, log=False, low=0.0, high=1.08 * max(1, *counts),
+             start=height - _BOTTOM, stop=_TOP)  # fmt: skip
+    bars = "".join(
+        f'<rect class="bar" x="{x.at(low) + 0.5:.2f}" y="{y.at(count):.1f}" '
+        f'width="{max(1.0, x.at(high) - x.at(low) - 1):.2f}" '
+        f'height="{y.start - y.at(count):.1f}"><title>{number(low)} to {number(high)}: {count}'
+        "</title></rect>"
+        for low, high, count in zip(edges, edges[1:], counts, strict=False)
+        if count
+    )
+    grid = "".join(_grid(x, y))
+    return (
+        f'<svg class="plot" viewBox="0 0 {width} {height}" role="img" '
+        f'aria-label="Distribution of {escape(x_label)}">{grid}{bars}</svg>'
     )
 
 

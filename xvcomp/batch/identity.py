@@ -1,0 +1,97 @@
+"""What stands for a cube in the journal: its source's content, the options, the version."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ..report.journal import key_of
+from ..results import Options
+from ..version import __version__
+from .listing import is_url
+
+__all__ = ["key", "sha256_of"]
+
+_READ = 1 << 20
+# What file systems call the version of a file; what is missing is left out.
+_VERSION = ("size", "ETag", "etag", "checksum", "md5", "blob_id", "LastModified", "last_modified",
+            "mtime", "updated", "modified", "version_id")  # fmt: skip
+
+
+def key(source: str, options: Options, extra: dict[str, Any]) -> str:
+    """Return what stands for a cube file: the same key is the same file.
+
+    Parameters
+    ----------
+    source : str
+    options : Options
+    extra : dict
+        Whatever else decides what is written.
+
+    Raises
+    ------
+    OSError
+        If the source cannot be looked at.
+
+    Notes
+    -----
+    A source is known by its path, size and time of change (over a network by what its
+    store says instead: an ETag, a checksum), not by reading it: of a changed file that
+    keeps both, the change is missed.
+    """
+    choices = asdict(options) | extra
+    return key_of(_content(source), __version__, choices)
+
+
+def _content(source: str) -> str:
+    """Sum up what can be known of a source without reading it."""
+    if is_url(source):
+        archive, _, sample = source.partition(".tacozip::")
+        known = f"{archive}.tacozip" if sample else source
+        facts = _remote(known) if is_url(known) else list(_local(Path(known)))
+        text = repr((source, facts))
+    else:
+        text = repr((str(Path(source).absolute()), list(_local(Path(source)))))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _local(path: Path) -> Iterator[tuple[str, int, int]]:
+    """Yield a file, or all files of a folder, with size and time of change."""
+    if not path.is_dir():
+        found = path.stat()
+        yield path.name, found.st_size, found.st_mtime_ns
+        return
+    for folder, folders, names in os.walk(path):
+        folders.sort()
+        for name in sorted(names):
+            found = os.stat(os.path.join(folder, name))
+            yield (
+                os.path.relpath(os.path.join(folder, name), path),
+                found.st_size,
+                found.st_mtime_ns,
+            )
+
+
+def _remote(url: str) -> list[Any]:
+    import fsspec
+
+    filesystem, path = fsspec.core.url_to_fs(url)
+    if not filesystem.isdir(path):
+        return _version(filesystem.info(path))
+    inside = filesystem.find(path, detail=True)
+    return [[name, *_version(inside[name])] for name in sorted(inside)]
+
+
+def _version(info: dict[str, Any]) -> list[Any]:
+    return [[name, str(info[name])] for name in _VERSION if info.get(name) is not None]
+
+
+def sha256_of(path: Path) -> str:
+    """Return a file's checksum."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(_READ):
+            digest.update(part)
+    return digest.hexdigest()
