@@ -23,7 +23,7 @@ import xarray as xr
 
 import xvcomp
 from xvcomp.codecs import registry
-from xvcomp.codecs.pyav import _decoded, _open_decoder
+from xvcomp.codecs.decoding import _decoded, _open_decoder
 from xvcomp.parts import GroupParts, Part
 from xvcomp.planes import chroma_of
 from xvcomp.reading import CubeFile

@@ -2,7 +2,7 @@
 
 from .abc import Capabilities, Codec, StreamParams
 from .capabilities import all_capabilities, probe
-from .pyav import decode_packets
+from .decoding import decode_packets
 from .registry import get, names, register
 from .segments import split
 

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from ..errors import CodecError
 from ..spec import Chroma, Planes
 
-__all__ = ["Carrier", "allocate_planes", "chroma_size", "fill_frame", "planar", "read_frame"]
+__all__ = [
+    "Carrier",
+    "allocate_planes",
+    "chroma_size",
+    "fill_frame",
+    "planar",
+    "raw_frame",
+    "read_frame",
+]
 
 FULL_RANGE: Literal[2] = 2
 """FFmpeg's AVCOL_RANGE_JPEG: every code is a sample value, none is reserved."""
@@ -80,17 +88,25 @@ def fill_frame(frame: Any, planes: Planes, index: int, carrier: Carrier) -> None
     _write(frame.planes[0], planes[0][index], carrier)
     if carrier.chroma == "gray":
         return
-    size = chroma_size(carrier.chroma, *planes[0].shape[1:])
-    if len(planes) == 1:
-        middle = np.full(size, 1 << (carrier.bits - 1), np.uint16)
-        chroma = (middle, middle)
-    else:
-        chroma = (planes[1][index], planes[2][index])
+    chroma = _chroma_of(planes, index, carrier)
     if carrier.interleaved:
-        _write(frame.planes[1], np.stack(chroma, axis=-1).reshape(size[0], -1), carrier)
+        _write(frame.planes[1], _interleave(chroma), carrier)
     else:
         _write(frame.planes[1], chroma[0], carrier)
         _write(frame.planes[2], chroma[1], carrier)
+
+
+def _chroma_of(planes: Planes, index: int, carrier: Carrier) -> Planes:
+    """Return the two chroma planes of a frame; constant ones under gray."""
+    if len(planes) > 1:
+        return planes[1][index], planes[2][index]
+    size = chroma_size(carrier.chroma, *planes[0].shape[1:])
+    middle = np.full(size, 1 << (carrier.bits - 1), np.uint16)
+    return middle, middle
+
+
+def _interleave(chroma: Planes) -> NDArray[np.uint16]:
+    return np.stack(chroma, axis=-1).reshape(chroma[0].shape[0], -1)
 
 
 def read_frame(frame: Any, planes: Planes, index: int) -> None:
@@ -123,3 +139,13 @@ def _samples(plane: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
 def _write(plane: Any, codes: NDArray[np.uint16], carrier: Carrier) -> None:
     view = _samples(plane, carrier.dtype)[:, : codes.shape[1]]
     view[...] = codes << np.uint16(carrier.shift) if carrier.shift else codes
+
+
+def raw_frame(planes: Planes, index: int, carrier: Carrier) -> bytes:
+    """Return frame ``index`` as FFmpeg's rawvideo: the planes one after the other, unpadded."""
+    parts = [planes[0][index]]
+    if carrier.chroma != "gray":
+        chroma = _chroma_of(planes, index, carrier)
+        parts += [_interleave(chroma)] if carrier.interleaved else list(chroma)
+    shifted = [part << np.uint16(carrier.shift) if carrier.shift else part for part in parts]
+    return b"".join(part.astype(carrier.dtype).tobytes() for part in shifted)

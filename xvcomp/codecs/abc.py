@@ -69,6 +69,13 @@ class Capabilities:
         Smallest and largest (height, width).
     odd_sizes : tuple of chroma
         Those that take odd heights and widths; the others need even ones.
+    align : int
+        Heights and widths must be multiples of this, where odd ones are not taken.
+    device : {"cpu", "hardware"}
+    via : {"PyAV", "ffmpeg"}
+        Who drives the encoder: FFmpeg's libraries in this process, or the ffmpeg program.
+    reads_anywhere : bool
+        Whether PyAV decodes its streams; if not, readers need the ffmpeg program, too.
     reason : str or None
         Why the codec cannot be used here; ``None`` when it can.
     """
@@ -78,7 +85,10 @@ class Capabilities:
     min_size: tuple[int, int] = (1, 1)
     max_size: tuple[int, int] = (8192, 8192)
     odd_sizes: tuple[Chroma, ...] = ()
+    align: int = 2
     device: str = "cpu"
+    via: str = "PyAV"
+    reads_anywhere: bool = True
     reason: str | None = None
 
     @property

@@ -81,10 +81,9 @@ def clear() -> None:
 
 def _in_build(name: str) -> Capabilities:
     """Spare the child process where FFmpeg was built without the encoder."""
-    import av
-
-    if name not in av.codec.codecs_available:
-        return Capabilities(reason=f"this build of FFmpeg has no encoder {name}")
+    reason = registry.builtin()[name].missing()
+    if reason is not None:
+        return Capabilities(reason=reason)
     return _in_child(name, _TIMEOUT_SECONDS)
 
 

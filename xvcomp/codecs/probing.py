@@ -8,7 +8,6 @@ import json
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +23,7 @@ __all__ = ["made_planes", "probe_formats"]
 
 _N_FRAMES = 3
 _SIZES = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256)
-_CHROMAS: tuple[Chroma, ...] = get_args(Chroma)
+_ALIGNMENTS = (2, 8, 16, 32, 64)
 
 
 def made_planes(
@@ -65,7 +64,7 @@ def probe_formats(codec: PyavCodec) -> Capabilities:
     formats: list[tuple[Chroma, int]] = []
     lossless: list[tuple[Chroma, int]] = []
     reasons: list[str] = []
-    for chroma, depth in ((c, d) for c in _CHROMAS for d in codec.depths):
+    for chroma, depth in ((c, d) for c in codec.chromas for d in codec.depths):
         worked = []
         for quantizer in _quantizers(codec, depth):
             try:
@@ -79,14 +78,18 @@ def probe_formats(codec: PyavCodec) -> Capabilities:
         if None in worked:
             lossless.append((chroma, depth))
     if not formats:
-        return Capabilities(device=codec.device, reason=reasons[0])
+        return Capabilities(device=codec.device, via=codec.via, reason=reasons[0])
+    odd = tuple(_odd(codec, formats))
     return Capabilities(
         formats=tuple(formats),
         lossless=tuple(lossless),
         min_size=_smallest(codec, *formats[0]),
         max_size=codec.max_size,
-        odd_sizes=tuple(_odd(codec, formats)),
+        odd_sizes=odd,
+        align=2 if odd else _alignment(codec, *formats[0]),
         device=codec.device,
+        via=codec.via,
+        reads_anywhere=codec.reads_anywhere,
     )
 
 
@@ -143,6 +146,15 @@ def _odd(codec: PyavCodec, formats: Iterable[tuple[Chroma, int]]) -> list[Chroma
     size = (codec.probe_size[0] + 1, codec.probe_size[1] + 1)
     by_chroma = dict(formats)
     return [c for c, depth in by_chroma.items() if _works(codec, c, depth, size)]
+
+
+def _alignment(codec: PyavCodec, chroma: Chroma, depth: int) -> int:
+    """Find the multiple that sizes must be of: some devices round frames up, and say so nowhere."""
+    high, wide = (-(-n // 64) * 64 for n in codec.probe_size)
+    for align in _ALIGNMENTS:
+        if _works(codec, chroma, depth, (high + align, wide + align)):
+            return align
+    raise CodecUnavailable(f"{codec.name} takes no size near {high} x {wide}")
 
 
 def _main(name: str) -> None:

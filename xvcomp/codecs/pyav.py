@@ -17,100 +17,13 @@ import numpy as np
 
 from ..errors import CodecError, CodecUnavailable
 from ..spec import Chroma, Planes, StreamInfo
-from ._frames import (
-    FULL_RANGE,
-    Carrier,
-    allocate_planes,
-    chroma_size,
-    fill_frame,
-    read_frame,
-)
+from ._frames import FULL_RANGE, Carrier, chroma_size, fill_frame
 from .abc import Capabilities, Codec, StreamParams
+from .decoding import decode_packets, why
 
-__all__ = ["PyavCodec", "decode_packets"]
+__all__ = ["MP4_OPTIONS", "PyavCodec", "timed"]
 
-_MP4_OPTIONS = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
-
-# A file names the decoder that its writer happened to have.
-_SAME_FORMAT: tuple[tuple[str, ...], ...] = (("libdav1d", "libaom-av1", "av1"),)
-
-
-def decode_packets(
-    packets: Sequence[bytes], info: StreamInfo, *, chroma: Chroma, threads: int = 1
-) -> Planes:
-    """Decode the packets of whole GOPs with FFmpeg, whatever encoder wrote them.
-
-    Parameters
-    ----------
-    packets : sequence of bytes
-        In decoding order, from a keyframe to the end of a GOP.
-    info : StreamInfo
-    chroma : {"gray", "420", "444"}
-        Planes to return; ``gray`` drops the chroma of a stream that has one.
-    threads : int
-        0 leaves it to the decoder.
-
-    Raises
-    ------
-    CodecUnavailable
-        If this build of FFmpeg cannot decode the format.
-    CodecError
-        If a packet cannot be decoded, or frames are missing or damaged.
-
-    Notes
-    -----
-    Decoders hide some kinds of damage. What FFmpeg reports, a wrong number of frames
-    and frames marked as damaged are errors here; the checksums of the file find the rest.
-    """
-    import av
-
-    planes = allocate_planes(chroma, len(packets), info.height, info.width)
-    n_frames = 0
-    try:
-        for frame in _decoded(_open_decoder(info, threads), packets):
-            if n_frames < len(packets):
-                read_frame(frame, planes, n_frames)
-            n_frames += 1
-    except av.FFmpegError as error:
-        raise CodecError(f"{info.decoder} cannot decode the stream: {_why(error)}") from error
-    if n_frames != len(packets):
-        raise CodecError(f"{info.decoder} returned {n_frames} frames of {len(packets)} packets")
-    return planes
-
-
-def _decoded(context: Any, packets: Sequence[bytes]) -> Iterator[Any]:
-    """Feed packets, then flush; frames come in display order."""
-    import av
-
-    for index, data in enumerate(packets):
-        if not data:
-            # FFmpeg takes an empty packet for the end of the stream.
-            raise CodecError(f"packet {index} is empty")
-        # Filled, not wrapped: a wrapped buffer is freed by the decoder's own threads, which
-        # wait for the interpreter's lock while closing the decoder holds it (a deadlock).
-        packet = av.Packet(len(data))
-        packet.update(data)
-        yield from context.decode(packet)
-    yield from context.decode(None)
-
-
-def _open_decoder(info: StreamInfo, threads: int) -> Any:
-    import av
-
-    same = next((names for names in _SAME_FORMAT if info.decoder in names), (info.decoder,))
-    for name in same:
-        try:
-            context: Any = av.CodecContext.create(name, "r")
-        except av.codec.codec.UnknownCodecError:
-            continue
-        context.extradata = info.extradata or None
-        context.width, context.height = info.width, info.height
-        context.thread_count = threads
-        context.thread_type = "AUTO"
-        # Without this, H.264 and HEVC paint over errors and return a wrong frame.
-        context.options = {"err_detect": "crccheck+bitstream+buffer+explode"}
-        return context
-    raise CodecUnavailable(f"this build of FFmpeg has no decoder {' or '.join(same)}")
+MP4_OPTIONS = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
 
 
 class PyavCodec(Codec):
@@ -125,6 +38,9 @@ class PyavCodec(Codec):
     min_size: ClassVar[tuple[int, int]] = (1, 1)
     max_size: ClassVar[tuple[int, int]] = (8192, 8192)
     device: ClassVar[str] = "cpu"
+    via: ClassVar[str] = "PyAV"
+    reads_anywhere: ClassVar[bool] = True
+    chromas: ClassVar[tuple[Chroma, ...]] = ("gray", "420", "444")
     depths: tuple[int, ...] = (8, 10, 12)
     """Bit depths to try; a probe says which of them work."""
     probe_size: ClassVar[tuple[int, int]] = (32, 72)
@@ -144,6 +60,14 @@ class PyavCodec(Codec):
     def prepare(self) -> None:
         """Do what must come before the first use of the encoder's library."""
 
+    def missing(self) -> str | None:
+        """Say without any trial why the encoder cannot be there; ``None`` if it may be."""
+        import av
+
+        if self.name in av.codec.codecs_available:
+            return None
+        return f"PyAV's build of FFmpeg has no encoder {self.name}"
+
     def probe(self) -> Capabilities:
         """Encode and decode small clips in this process; see ``Codec.probe``."""
         from .probing import probe_formats
@@ -157,8 +81,7 @@ class PyavCodec(Codec):
         self._check(params, height, width)
         carrier = self._carrier(params)
         self.prepare()
-        run = _Run(self.name, carrier, params, self.options(params, height, width))
-        keyframes = run.encode(planes)
+        segment, keyframes = self.run(planes, carrier, params)
         expected = [i % params.gop == 0 for i in range(n_frames)]
         if keyframes != expected:
             found = [i for i, key in enumerate(keyframes) if key]
@@ -166,7 +89,20 @@ class PyavCodec(Codec):
                 f"{self.name} wrote {len(keyframes)} frames with keyframes at {found[:8]}; "
                 f"{n_frames} frames with a keyframe every {params.gop} were asked for"
             )
-        return run.buffer.getvalue()
+        return segment
+
+    def run(
+        self, planes: Planes, carrier: Carrier, params: StreamParams
+    ) -> tuple[bytes, list[bool]]:
+        """Run the encoder once; says of each packet whether it is a keyframe."""
+        options = self.options(params, *planes[0].shape[1:])
+        run = _Run(self.name, carrier, params, options)
+        keyframes = run.encode(planes)
+        return run.buffer.getvalue(), keyframes
+
+    def listed_formats(self) -> frozenset[str]:
+        """Return the pixel formats that the encoder takes, by FFmpeg's own word."""
+        return _listed_formats(self.name)
 
     def decode(
         self, packets: Sequence[bytes], info: StreamInfo, *, chroma: Chroma, threads: int = 1
@@ -192,7 +128,7 @@ class PyavCodec(Codec):
 
     def _carrier(self, params: StreamParams) -> Carrier:
         """Choose the first candidate that the encoder of this build lists."""
-        formats = _listed_formats(self.name)
+        formats = self.listed_formats()
         for carrier in self.carriers(params.chroma, params.bit_depth):
             if carrier.pix_fmt in formats:
                 return carrier
@@ -217,15 +153,15 @@ class _Run:
         import av
 
         try:
-            with av.open(self.buffer, "w", format="mp4", options=_MP4_OPTIONS) as container:
+            with av.open(self.buffer, "w", format="mp4", options=MP4_OPTIONS) as container:
                 stream = self._open(container, *planes[0].shape[1:])
                 keyframes = []
-                for packet in _timed(list(self._packets(stream, planes))):
+                for packet in timed(list(self._packets(stream, planes))):
                     keyframes.append(bool(packet.is_keyframe))
                     container.mux(packet)
                 return keyframes
         except av.FFmpegError as error:
-            raise CodecError(f"{self.name} failed: {_why(error)}") from error
+            raise CodecError(f"{self.name} failed: {why(error)}") from error
 
     def _open(self, container: Any, height: int, width: int) -> Any:
         import av
@@ -241,7 +177,7 @@ class _Run:
             stream.codec_context.open()
         except av.FFmpegError as error:
             raise CodecUnavailable(
-                f"{self.name} does not open: {_why(error)} "
+                f"{self.name} does not open: {why(error)} "
                 f"({height} x {width} {self.carrier.pix_fmt}, {self.options})"
             ) from error
         return stream
@@ -258,18 +194,12 @@ class _Run:
         yield from stream.encode(None)
 
 
-def _timed(packets: list[Any]) -> list[Any]:
+def timed(packets: list[Any]) -> list[Any]:
     """Give packets decoding times: x265 leaves them undefined in streams of a few frames."""
     delay = max((i - packet.pts for i, packet in enumerate(packets)), default=0)
     for i, packet in enumerate(packets):
         packet.dts = i - delay
     return packets
-
-
-def _why(error: Any) -> str:
-    """Say what FFmpeg said, and its last log line where logging is on."""
-    log = getattr(error, "log", None)
-    return f"{error.strerror}; {log[2].strip()}" if log else str(error.strerror)
 
 
 def _listed_formats(name: str) -> frozenset[str]:

@@ -1,11 +1,15 @@
 """Codecs by name."""
 
 from functools import cache
+from typing import TYPE_CHECKING
 
 from ..errors import CodecUnavailable
 from .abc import Codec
 
-__all__ = ["get", "is_builtin", "names", "register"]
+if TYPE_CHECKING:
+    from .pyav import PyavCodec
+
+__all__ = ["builtin", "get", "is_builtin", "names", "register"]
 
 _registered: dict[str, Codec] = {}
 
@@ -18,7 +22,7 @@ def get(name: str) -> Codec:
     CodecUnavailable
         If there is none; the message lists those that there are.
     """
-    codec = _registered.get(name) or _builtin().get(name)
+    codec = _registered.get(name) or builtin().get(name)
     if codec is None:
         raise CodecUnavailable(f"no codec is called {name!r}; known: {', '.join(names())}")
     return codec
@@ -26,7 +30,7 @@ def get(name: str) -> Codec:
 
 def names() -> tuple[str, ...]:
     """Return all names, software encoders first, then hardware, then registered ones."""
-    return (*_builtin(), *(n for n in _registered if n not in _builtin()))
+    return (*builtin(), *(n for n in _registered if n not in builtin()))
 
 
 def register(codec: Codec) -> None:
@@ -36,13 +40,17 @@ def register(codec: Codec) -> None:
 
 def is_builtin(name: str) -> bool:
     """Say whether a new process would know the same codec."""
-    return name in _builtin() and name not in _registered
+    return name in builtin() and name not in _registered
 
 
 @cache
-def _builtin() -> dict[str, Codec]:
+def builtin() -> "dict[str, PyavCodec]":
+    """Return the codecs that come with the package."""
+    from .aom import LibAom, Rav1e
     from .hardware import hardware_codecs
+    from .jpeg import OpenJpeg
     from .software import X264, X265, Ffv1, SvtAv1, Vp9
 
-    software: tuple[Codec, ...] = (X265(), SvtAv1(), X264(), Ffv1(), Vp9())
-    return {codec.name: codec for codec in (*software, *hardware_codecs())}
+    libraries: tuple[PyavCodec, ...] = (X265(), SvtAv1(), X264(), Ffv1(), Vp9())
+    programs: tuple[PyavCodec, ...] = (LibAom(), Rav1e(), OpenJpeg())
+    return {codec.name: codec for codec in (*libraries, *programs, *hardware_codecs())}

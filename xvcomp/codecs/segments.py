@@ -8,6 +8,9 @@ from ..spec import StreamInfo
 
 __all__ = ["split"]
 
+# Otherwise FFmpeg takes every frame of JPEG 2000 for a keyframe, whatever the file says.
+_AS_WRITTEN = {"fflags": "nofillin"}
+
 
 def split(segment: bytes) -> tuple[StreamInfo, list[list[bytes]]]:
     """List the packets of a fragmented MP4 in decoding order.
@@ -27,7 +30,7 @@ def split(segment: bytes) -> tuple[StreamInfo, list[list[bytes]]]:
 
     gops: list[list[bytes]] = []
     try:
-        container: Any = av.open(io.BytesIO(segment))
+        container: Any = av.open(io.BytesIO(segment), options=_AS_WRITTEN)
         with container:
             stream = container.streams.video[0]
             context = stream.codec_context

@@ -36,7 +36,9 @@ __all__ = [
     "av1_steps",
     "ffv1_options",
     "hevc_steps",
+    "interpolate",
     "join",
+    "merge",
     "svtav1_options",
     "vp9_options",
     "vp9_steps",
@@ -88,7 +90,7 @@ def x265_options(params: StreamParams, height: int, width: int) -> dict[str, str
         inner["pools"] = str(params.threads)
         # FFmpeg would pass the number on as it is, and x265 refuses more than 16.
         inner["frame-threads"] = str(min(params.threads, 4))
-    return _merge({"preset": preset, "x265-params": join(inner)}, params.options)
+    return merge({"preset": preset, "x265-params": join(inner)}, params.options)
 
 
 _X265_NARROW = 48
@@ -111,7 +113,7 @@ def x264_options(params: StreamParams) -> dict[str, str]:
     inner = {"keyint": gop, "min-keyint": gop, "scenecut": "0", "open-gop": "0"}
     inner |= {"psy": "0", "aq-mode": "0"}
     options = {"preset": X264[params.preset], "qp": str(params.quantizer or 0)}
-    return _merge({**options, "x264-params": join(inner)}, params.options)
+    return merge({**options, "x264-params": join(inner)}, params.options)
 
 
 def svtav1_options(params: StreamParams) -> dict[str, str]:
@@ -127,7 +129,7 @@ def svtav1_options(params: StreamParams) -> dict[str, str]:
     if params.threads:
         inner["lp"] = str(params.threads)
     options = {"preset": str(SVTAV1[params.preset]), "g": str(params.gop), "crf": str(round(crf))}
-    return _merge({**options, "svtav1-params": join(inner)}, params.options)
+    return merge({**options, "svtav1-params": join(inner)}, params.options)
 
 
 def vp9_options(params: StreamParams) -> dict[str, str]:
@@ -139,7 +141,7 @@ def vp9_options(params: StreamParams) -> dict[str, str]:
         options["lossless"] = "1"
     else:
         options |= {"crf": str(params.quantizer), "b": "0"}
-    return _merge(options, params.options)
+    return merge(options, params.options)
 
 
 def ffv1_options(params: StreamParams, height: int, width: int) -> dict[str, str]:
@@ -153,7 +155,7 @@ def ffv1_options(params: StreamParams, height: int, width: int) -> dict[str, str
     if height <= 288 and width <= 352:
         # Each slice costs about 1 %, and FFmpeg takes a single one up to this size only.
         options["slices"] = "1"
-    return _merge(options, params.options)
+    return merge(options, params.options)
 
 
 def hevc_steps(bit_depth: int, lowest: int = 0, highest: int = 51) -> dict[int, float]:
@@ -195,16 +197,16 @@ def av1_steps(bit_depth: int) -> dict[int, float]:
     """Map four times the CRF of SVT-AV1 to steps; finer than CRF 1 makes no odds at 8 bits."""
     column = 2 if bit_depth == 8 else 1
     anchors = [(4 * row[0], row[column]) for row in _AV1_ANCHORS]
-    return _interpolate(anchors, range(4 if bit_depth == 8 else 1, 253))
+    return interpolate(anchors, range(4 if bit_depth == 8 else 1, 253))
 
 
 def vp9_steps(bit_depth: int) -> dict[int, float]:
     """Map the CRF of libvpx-vp9 to steps."""
     scale = 2.0 ** (bit_depth - 8)
-    return _interpolate([(crf, step * scale) for crf, step in _VP9_ANCHORS], range(1, 64))
+    return interpolate([(crf, step * scale) for crf, step in _VP9_ANCHORS], range(1, 64))
 
 
-def _interpolate(anchors: list[tuple[float, float]], at: range) -> dict[int, float]:
+def interpolate(anchors: list[tuple[float, float]], at: range) -> dict[int, float]:
     """Interpolate geometrically, so that the steps grow strictly."""
     steps = {}
     for q in at:
@@ -218,7 +220,7 @@ def join(options: Mapping[str, str]) -> str:
     return ":".join(f"{key}={value}" for key, value in options.items())
 
 
-def _merge(options: dict[str, str], given: Mapping[str, str]) -> dict[str, str]:
+def merge(options: dict[str, str], given: Mapping[str, str]) -> dict[str, str]:
     """Let the user's options win; encoder strings (``x265-params``) are appended."""
     merged = dict(options)
     for key, value in given.items():

@@ -11,6 +11,8 @@ __all__ = ["Segment", "decoder_config", "read_segment"]
 
 _VISUAL_ENTRY = 78
 _CONFIGS = (b"hvcC", b"av1C", b"avcC", b"vvcC", b"glbl")
+# Otherwise FFmpeg takes every frame of JPEG 2000 for a keyframe, whatever the file says.
+_AS_WRITTEN = {"fflags": "nofillin"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,7 +80,7 @@ def read_segment(segment: bytes) -> Segment:
     import av
 
     try:
-        with av.open(io.BytesIO(segment), "r", format="mp4") as container:
+        with av.open(io.BytesIO(segment), "r", format="mp4", options=_AS_WRITTEN) as container:
             (stream,) = container.streams.video
             context = stream.codec_context
             decoder, pix_fmt = context.name, context.pix_fmt

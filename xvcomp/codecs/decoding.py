@@ -1,0 +1,97 @@
+"""Packets of a stream back to planes, with FFmpeg's decoders through PyAV."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..errors import CodecError, CodecUnavailable
+from ..spec import Chroma, Planes, StreamInfo
+from ._frames import allocate_planes, read_frame
+
+__all__ = ["decode_packets", "why"]
+
+# A file names the decoder that its writer happened to have.
+_SAME_FORMAT: tuple[tuple[str, ...], ...] = (("libdav1d", "libaom-av1", "av1"),)
+
+
+def decode_packets(
+    packets: Sequence[bytes], info: StreamInfo, *, chroma: Chroma, threads: int = 1
+) -> Planes:
+    """Decode the packets of whole GOPs with FFmpeg, whatever encoder wrote them.
+
+    Parameters
+    ----------
+    packets : sequence of bytes
+        In decoding order, from a keyframe to the end of a GOP.
+    info : StreamInfo
+    chroma : {"gray", "420", "444"}
+        Planes to return; ``gray`` drops the chroma of a stream that has one.
+    threads : int
+        0 leaves it to the decoder.
+
+    Raises
+    ------
+    CodecUnavailable
+        If this build of FFmpeg cannot decode the format.
+    CodecError
+        If a packet cannot be decoded, or frames are missing or damaged.
+
+    Notes
+    -----
+    Decoders hide some kinds of damage. What FFmpeg reports, a wrong number of frames
+    and frames marked as damaged are errors here; the checksums of the file find the rest.
+    """
+    import av
+
+    planes = allocate_planes(chroma, len(packets), info.height, info.width)
+    n_frames = 0
+    try:
+        for frame in _decoded(_open_decoder(info, threads), packets):
+            if n_frames < len(packets):
+                read_frame(frame, planes, n_frames)
+            n_frames += 1
+    except av.FFmpegError as error:
+        raise CodecError(f"{info.decoder} cannot decode the stream: {why(error)}") from error
+    if n_frames != len(packets):
+        raise CodecError(f"{info.decoder} returned {n_frames} frames of {len(packets)} packets")
+    return planes
+
+
+def _decoded(context: Any, packets: Sequence[bytes]) -> Iterator[Any]:
+    """Feed packets, then flush; frames come in display order."""
+    import av
+
+    for index, data in enumerate(packets):
+        if not data:
+            # FFmpeg takes an empty packet for the end of the stream.
+            raise CodecError(f"packet {index} is empty")
+        # Filled, not wrapped: a wrapped buffer is freed by the decoder's own threads, which
+        # wait for the interpreter's lock while closing the decoder holds it (a deadlock).
+        packet = av.Packet(len(data))
+        packet.update(data)
+        yield from context.decode(packet)
+    yield from context.decode(None)
+
+
+def _open_decoder(info: StreamInfo, threads: int) -> Any:
+    import av
+
+    same = next((names for names in _SAME_FORMAT if info.decoder in names), (info.decoder,))
+    for name in same:
+        try:
+            context: Any = av.CodecContext.create(name, "r")
+        except av.codec.codec.UnknownCodecError:
+            continue
+        context.extradata = info.extradata or None
+        context.width, context.height = info.width, info.height
+        context.thread_count = threads
+        context.thread_type = "AUTO"
+        # Without this, H.264 and HEVC paint over errors and return a wrong frame.
+        context.options = {"err_detect": "crccheck+bitstream+buffer+explode"}
+        return context
+    raise CodecUnavailable(f"this build of FFmpeg has no decoder {' or '.join(same)}")
+
+
+def why(error: Any) -> str:
+    """Say what FFmpeg said, and its last log line where logging is on."""
+    log = getattr(error, "log", None)
+    return f"{error.strerror}; {log[2].strip()}" if log else str(error.strerror)
