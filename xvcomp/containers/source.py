@@ -287,6 +287,9 @@ def open_source(source: Source, storage_options: Mapping[str, Any] | None = None
 
     Parameters
     ----------
+    source : path, URL, bytes, binary file or RangeSource
+        Also a file inside of a dataset: ``data.tacozip::cube_0001``, or
+        ``/vsisubfile/<offset>_<nbytes>,<file>``.
     storage_options : Mapping or None
         Handed to fsspec; for URLs only.
     """
@@ -294,11 +297,21 @@ def open_source(source: Source, storage_options: Mapping[str, Any] | None = None
         return source
     if isinstance(source, bytes | bytearray | memoryview):
         return BufferSource(bytes(source))
+    if isinstance(source, str | os.PathLike) and _may_be_member(os.fspath(source)):
+        from .taco.reader import open_member
+
+        member = open_member(os.fspath(source), storage_options)
+        if member is not None:
+            return member
     if isinstance(source, str) and ("://" in source or "::" in source):
         return FsspecSource(source, storage_options)
     if isinstance(source, str | os.PathLike):
         return LocalSource(source)
     return FileSource(source)
+
+
+def _may_be_member(name: str) -> bool:
+    return "::" in name or name.startswith("/vsisubfile/")
 
 
 def read_coalesced(source: RangeSource, ranges: Sequence[ByteRange]) -> list[bytes]:

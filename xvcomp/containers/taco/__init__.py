@@ -7,13 +7,22 @@ what is written here.
 """
 
 from .collection import Collection, Provider, load_collection
-from .sample import TacoSample
+from .filters import Condition, parse_condition
+from .reader import Payload, TacoReader, open_member, open_taco
+from .sample import TacoSample, check_id
 from .writer import write_taco
 
 __all__ = [
     "Collection",
+    "Condition",
+    "Payload",
     "Provider",
+    "TacoReader",
     "TacoSample",
+    "check_id",
     "load_collection",
+    "open_member",
+    "open_taco",
+    "parse_condition",
     "write_taco",
 ]

@@ -1,5 +1,6 @@
 """One sample of a dataset: a cube file, what lies beside it, and its columns."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ __all__ = ["CUBE_STEM", "TacoSample", "check_id"]
 CUBE_STEM = "cube"
 """What the cube file is called inside a sample that has side files."""
 
+_COLUMN = re.compile(r"[^\W\d]\w*([: ][\w .:%()/+-]*)?")
 _FORBIDDEN = ("/", "\\", ":", ",", "'", '"')
 
 
@@ -21,12 +23,12 @@ class TacoSample:
     Parameters
     ----------
     id : str
-        Unique in the dataset; a plain name, without ``/``, ``\\``, ``:``, commas or quotes.
+        Unique in the dataset; a plain name, without slashes, colons, commas or quotes.
     path : Path
         The cube file.
     side_files : tuple of Path
         Files that belong to it. All samples of a dataset have the same ones: a file
-        ``<id>_mask.tif`` or ``<id>.json`` is called ``mask.tif`` or ``json`` inside.
+        ``<id>_mask.tif`` or ``<id>.json`` is called ``mask.tif`` or ``cube.json`` inside.
     columns : Mapping[str, object]
         What the table says of it: numbers, text, bool, datetimes, bytes or lists of them.
 
@@ -56,8 +58,8 @@ class TacoSample:
 
     def _side_name(self, path: Path) -> str:
         """Take the sample's id away, so that all samples' files have the same names."""
-        name = path.name
-        return name.removeprefix(self.id).lstrip("._-") or name
+        rest = path.name.removeprefix(self.id).lstrip("_-")
+        return f"{CUBE_STEM}{rest}" if rest.startswith(".") else rest or path.name
 
 
 def check_id(name: str) -> None:
@@ -80,8 +82,12 @@ def check_id(name: str) -> None:
 def _check_column(name: str) -> None:
     if name in ("id", "type") or name.startswith("internal:"):
         raise PlanError(f"a column cannot be called {name!r}: TACO keeps that name for itself")
-    if not name.strip() or '"' in name or not name.isprintable():
-        raise PlanError(f"{name!r} cannot be the name of a column")
+    # Readers of SQL quote only names with a colon or a space in them.
+    if not _COLUMN.fullmatch(name):
+        raise PlanError(
+            f"{name!r} cannot be the name of a column: give letters, digits, _, or "
+            "a prefix of its own, such as my:name"
+        )
 
 
 def _twice(names: tuple[str, ...]) -> str:

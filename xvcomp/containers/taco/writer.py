@@ -137,13 +137,12 @@ class _Dataset:
             return publish_single(temporary[0], self._path, overwrite=overwrite)
         paths = part_paths(self._path, len(temporary))
         records = (record for part in self._parts for record in part.records())
-        told = self._whole(collection, schemas, paths)
         return publish_parts(
             dict(zip(temporary, paths, strict=True)),
             self._path,
             self._tables.levels,
             schemas,
-            told,
+            self._whole(collection, schemas, paths),
             records,
             overwrite=overwrite,
         )

@@ -1,0 +1,340 @@
+"""Read datasets in place: list samples, find where each lies, open it by byte range."""
+
+import contextlib
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from ...errors import ContainerError
+from ..abc import ByteRange
+from ..source import RangeSource, SliceSource, Source, open_source
+from .address import from_vsi, split_member, to_vsi
+from .filters import Condition, to_expression
+from .rows import import_pyarrow
+from .sample import CUBE_STEM
+from .store import Store, open_store
+
+__all__ = ["Payload", "TacoReader", "open_member", "open_taco"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Payload:
+    """Where a file of a sample lies: ``nbytes`` from ``offset`` of ``part``, a path or URL."""
+
+    part: str
+    offset: int
+    nbytes: int
+
+    @property
+    def vsi_path(self) -> str:
+        """The place as GDAL writes it; `xvcomp.open` takes it, too."""
+        return to_vsi(self.part, ByteRange(self.offset, self.nbytes))
+
+
+class TacoReader:
+    """An open dataset. Reads its tables only as far as they are asked for.
+
+    Parameters
+    ----------
+    store : Store
+        See ``open_taco``.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._tables: dict[int, Any] = {}
+
+    @property
+    def name(self) -> str:
+        """The path or URL."""
+        return self._store.name
+
+    @property
+    def collection(self) -> Mapping[str, Any]:
+        """What ``COLLECTION.json`` says of the dataset."""
+        return self._store.collection
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The columns of the samples and their types, TACO's own left out."""
+        schema = self._table(0).schema_arrow
+        return {each.name: str(each.type) for each in schema if not _is_inner(each.name)}
+
+    def __len__(self) -> int:
+        return int(self._table(0).metadata.num_rows)
+
+    def rows(
+        self,
+        *,
+        columns: Sequence[str] | None = None,
+        where: Sequence[Condition] = (),
+        limit: int | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """Return the samples that meet all conditions, in the order of the table.
+
+        Parameters
+        ----------
+        columns : sequence of str, optional
+            All but TACO's own by default; only these are read.
+        limit : int, optional
+            At most so many.
+
+        Raises
+        ------
+        PlanError
+            If a column is not there, or cannot be compared.
+        ContainerError
+            If the table is damaged.
+        """
+        schema = self._table(0).schema_arrow
+        chosen = list(self.columns if columns is None else columns)
+        for name in chosen:
+            to_expression(Condition(column=name, operator="==", value=""), schema)
+        left = limit
+        for table in self._groups(0, chosen, where):
+            part = table if left is None else table.slice(0, left)
+            yield from part.to_pylist()
+            left = None if left is None else left - part.num_rows
+            if left == 0:
+                return
+
+    def _groups(
+        self, level: int, columns: Sequence[str], where: Sequence[Condition]
+    ) -> Iterator[Any]:
+        """Read a table row group by row group: a million rows need not fit into memory."""
+        file = self._table(level)
+        tests = [to_expression(each, file.schema_arrow) for each in where]
+        needed = dict.fromkeys([*columns, *(each.column for each in where)])
+        for number in range(file.metadata.num_row_groups):
+            with _damage(self.name):
+                table = file.read_row_group(number, columns=list(needed))
+            for test in tests:
+                table = table.filter(test)
+            yield table.select(list(columns))
+
+    def _table(self, level: int) -> Any:
+        if level not in self._tables:
+            source = self._store.table(level)
+            if source is None:
+                raise ContainerError(f"{self.name} has no table for level {level}")
+            self._tables[level] = _open_table(source, self.name)
+        return self._tables[level]
+
+    def files(self) -> tuple[str, ...]:
+        """Return the names of the files in each sample; none where a sample is its cube."""
+        try:
+            shape = self.collection["taco:pit_schema"]
+            if shape["root"]["type"] == "FILE":
+                return ()
+            (inner,) = shape["hierarchy"]["1"]
+            found = tuple(str(name) for name in inner["id"])
+            if set(inner["type"]) != {"FILE"}:
+                raise ContainerError(f"{self.name} has folders in its samples: not supported")
+        except (KeyError, TypeError, ValueError) as error:
+            raise ContainerError(f"{self.name} is damaged: its pit_schema: {error!r}") from error
+        return found
+
+    def locate(self, sample: str, file: str | None = None) -> Payload:
+        """Find a file of a sample.
+
+        Parameters
+        ----------
+        sample : str
+            Its id.
+        file : str, optional
+            The name of a file beside the cube; by default the cube.
+
+        Raises
+        ------
+        ContainerError
+            If there is no such sample or file.
+        """
+        found = self._store.find(sample if file is None else f"{sample}/{file}")
+        if found is not None:
+            place, part = found
+            return Payload(part=part, offset=place.offset, nbytes=place.nbytes)
+        row = self._row(0, [Condition(column="id", operator="==", value=sample)])
+        if row is None:
+            raise ContainerError(f"{self.name} has no sample {sample!r}")
+        if row["type"] == "FILE" and file is None:
+            return self._payload(row)
+        return self._payload(self._inner(sample, row, file))
+
+    def _inner(self, sample: str, row: Mapping[str, Any], file: str | None) -> Mapping[str, Any]:
+        """Find a file in a sample of several, by the tables."""
+        names = self.files()
+        wanted = file if file is not None else _cube_of(names)
+        if wanted not in names:
+            known = ", ".join(names) or "none beside the cube"
+            raise ContainerError(f"{self.name}: {sample!r} has no file {wanted!r}; it has {known}")
+        number = str(row["internal:current_id"])
+        where = [
+            Condition(column="internal:parent_id", operator="==", value=number),
+            Condition(column="id", operator="==", value=wanted),
+        ]
+        if "internal:source_file" in row:
+            part = row["internal:source_file"]
+            where.append(Condition(column="internal:source_file", operator="==", value=part))
+        found = self._row(1, where)
+        if found is None:
+            raise ContainerError(f"{self.name} is damaged: the table lacks {sample}/{wanted}")
+        return found
+
+    def _row(self, level: int, where: Sequence[Condition]) -> dict[str, Any] | None:
+        known = self._table(level).schema_arrow.names
+        missing = {"id", "type", "internal:offset", "internal:size"} - set(known)
+        if missing:
+            raise ContainerError(f"{self.name} is damaged: its table lacks {sorted(missing)[0]!r}")
+        inner = [name for name in known if _is_inner(name)]
+        for table in self._groups(level, ["id", "type", *inner], where):
+            if table.num_rows:
+                return dict(table.slice(0, 1).to_pylist()[0])
+        return None
+
+    def _payload(self, row: Mapping[str, Any]) -> Payload:
+        offset, nbytes = row["internal:offset"], row["internal:size"]
+        if not isinstance(offset, int) or not isinstance(nbytes, int) or min(offset, nbytes) < 0:
+            raise ContainerError(f"{self.name} is damaged: {row['id']!r} has no place in it")
+        part = self._store.part(row.get("internal:source_file"))
+        return Payload(part=part, offset=offset, nbytes=nbytes)
+
+    def open(self, sample: str, file: str | None = None) -> RangeSource:
+        """Open a file of a sample for reading by range; the caller closes it.
+
+        Raises
+        ------
+        ContainerError
+            If there is no such sample or file, or its part is cut short.
+        """
+        place = self.locate(sample, file)
+        name = f"{self.name}::{sample}" + ("" if file is None else f"/{file}")
+        return _slice(self._store.open_part(place.part), place.offset, place.nbytes, name)
+
+    def close(self) -> None:
+        """Give the files back. Safe to call twice."""
+        self._tables = {}
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _slice(part: RangeSource, offset: int, nbytes: int, name: str) -> SliceSource:
+    """Make a file of its own of a range of a part, which it closes."""
+    try:
+        found = SliceSource(part, offset, nbytes)
+    except BaseException:
+        part.close()
+        raise
+    found.name = name
+    return found
+
+
+def _is_inner(name: str) -> bool:
+    return name.startswith("internal:")
+
+
+def _cube_of(names: Sequence[str]) -> str | None:
+    """Pick the cube among the files of a sample, also where other tools named them."""
+    named = [name for name in names if name.startswith(f"{CUBE_STEM}.")]
+    videos = [name for name in names if name.endswith((".mp4", ".m4v"))]
+    return next(iter(named or videos or names), None)
+
+
+class _RangeFile(io.RawIOBase):
+    """A source as the file that pyarrow wants."""
+
+    def __init__(self, source: RangeSource) -> None:
+        super().__init__()
+        self._source, self._position = source, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._source.nbytes}
+        self._position = base[whence] + offset
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def read(self, nbytes: int = -1) -> bytes:
+        left = max(0, self._source.nbytes - self._position)
+        data = self._source.read(self._position, left if nbytes < 0 else min(nbytes, left))
+        self._position += len(data)
+        return data
+
+
+@contextlib.contextmanager
+def _damage(name: str) -> Iterator[None]:
+    """Say of which dataset the table is that pyarrow cannot read."""
+    arrow = import_pyarrow()
+    try:
+        yield
+    except ContainerError:
+        raise
+    except (arrow.ArrowException, OSError, ValueError, KeyError) as error:
+        raise ContainerError(f"{name} is damaged: its table: {error}") from error
+
+
+def _open_table(source: RangeSource, name: str) -> Any:
+    arrow = import_pyarrow()
+    with _damage(name):
+        return arrow.parquet.ParquetFile(
+            arrow.PythonFile(_RangeFile(source), mode="r"), pre_buffer=source.is_remote
+        )
+
+
+def open_taco(source: Source, storage_options: Mapping[str, Any] | None = None) -> TacoReader:
+    """Open a dataset: a ``.tacozip``, a ``.tacocat``, or the folder of parts around one.
+
+    Parameters
+    ----------
+    source : path, URL, bytes, binary file or RangeSource
+    storage_options : Mapping, optional
+        Handed to fsspec; for URLs only.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing.
+    ContainerError
+        If it is no TACO v2 dataset, or is damaged or cut short.
+    """
+    return TacoReader(open_store(source, storage_options))
+
+
+def open_member(text: str, storage_options: Mapping[str, Any] | None = None) -> RangeSource | None:
+    """Open ``<dataset>::<id>``, ``<dataset>::<id>/<file>`` or GDAL's ``/vsisubfile/...``.
+
+    Returns
+    -------
+    RangeSource or None
+        ``None`` if the text is not of these forms.
+    """
+    direct = from_vsi(text)
+    if direct is not None:
+        part, place = direct
+        opened = open_source(part, storage_options)
+        return _slice(opened, place.offset, place.nbytes, text)
+    split = split_member(text)
+    if split is None:
+        return None
+    dataset, member = split
+    sample, _, file = member.partition("/")
+    with open_taco(dataset, storage_options) as reader:
+        return reader.open(sample, file or None)
