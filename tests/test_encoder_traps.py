@@ -70,7 +70,7 @@ def test_quantizers_outside_the_range_never_reach_the_encoder(name, quantizer, m
     def reached(*_):
         raise AssertionError("the encoder was reached")
 
-    monkeypatch.setattr(PyavCodec, "_carrier", reached)
+    monkeypatch.setattr(PyavCodec, "carrier", reached)
     params = StreamParams(bit_depth=8, quantizer=quantizer, gop=4)
     with pytest.raises(CodecUnavailable, match="allowed"):
         codecs.get(name).encode(made_planes("gray", 8, (2, 64, 256)), params)

@@ -24,6 +24,7 @@ from typing import Any
 
 from . import registry
 from .abc import Capabilities
+from .isolated import child_environment
 
 __all__ = ["all_capabilities", "clear", "probe"]
 
@@ -31,7 +32,10 @@ _TIMEOUT_SECONDS = 60.0
 # A driver may be installed at any time.
 _REASON_VALID_SECONDS = 24 * 3600.0
 
-_known: dict[str, Capabilities] = {}
+_Key = tuple[str, str]
+"""A codec, and what besides this package decides what it can do."""
+
+_known: dict[_Key, Capabilities] = {}
 _lock = threading.Lock()
 
 
@@ -57,12 +61,13 @@ def probe(name: str, *, refresh: bool = False) -> Capabilities:
     codec = registry.get(name)
     if not registry.is_builtin(name):
         return codec.probe()
+    key = (name, registry.builtin()[name].stamp())
     with _lock:
-        found = None if refresh else _known.get(name)
+        found = None if refresh else _known.get(key)
     if found is None:
-        found = (None if refresh else _load(name)) or _store(name, _in_build(name))
+        found = _asked(key, refresh)
         with _lock:
-            _known[name] = found
+            _known[key] = found
     return found
 
 
@@ -79,26 +84,25 @@ def clear() -> None:
         _known.clear()
 
 
-def _in_build(name: str) -> Capabilities:
-    """Spare the child process where FFmpeg was built without the encoder."""
-    reason = registry.builtin()[name].missing()
+def _asked(key: _Key, refresh: bool) -> Capabilities:
+    """Spare the child process where the encoder is known to be absent."""
+    codec = registry.builtin()[key[0]]
+    reason = codec.missing()
     if reason is not None:
-        return Capabilities(reason=reason)
-    return _in_child(name, _TIMEOUT_SECONDS)
+        return Capabilities(device=codec.device, via=codec.via, reason=reason)
+    return (None if refresh else _load(key)) or _store(key, _in_child(key[0], _TIMEOUT_SECONDS))
 
 
 def _in_child(name: str, timeout_seconds: float) -> Capabilities:
     """Probe in a new process, and read the JSON on its last line."""
     command = [sys.executable, "-m", "xvcomp.codecs.probing", name]
-    root = str(Path(__file__).parents[2])
-    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     try:
         child = subprocess.run(
             command,
             capture_output=True,
             timeout=timeout_seconds,
             check=False,
-            env={**os.environ, "PYTHONPATH": path},
+            env=child_environment(),
             stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired:
@@ -125,8 +129,10 @@ def _folder() -> Path:
     return Path(given) if given else Path.home() / ".cache" / "xvcomp"
 
 
-def _file(name: str) -> Path:
-    return _folder() / f"codec-{name}-{_build_key()}.json"
+def _file(key: _Key) -> Path:
+    name, stamp = key
+    beside = f"-{hashlib.sha256(stamp.encode()).hexdigest()[:8]}" if stamp else ""
+    return _folder() / f"codec-{name}-{_build_key()}{beside}.json"
 
 
 @cache
@@ -142,20 +148,20 @@ def _build_key() -> str:
     return digest.hexdigest()[:16]
 
 
-def _load(name: str) -> Capabilities | None:
+def _load(key: _Key) -> Capabilities | None:
     with suppress(OSError, ValueError, KeyError, TypeError, RuntimeError):
-        path = _file(name)
+        path = _file(key)
         found = _from_dict(json.loads(path.read_text()))
         if found.usable or time.time() - path.stat().st_mtime < _REASON_VALID_SECONDS:
             return found
     return None
 
 
-def _store(name: str, found: Capabilities) -> Capabilities:
+def _store(key: _Key, found: Capabilities) -> Capabilities:
     """Write in one step, so that two processes never read half a file."""
     # A home that cannot be written to only means that the next process asks again.
     with suppress(OSError, RuntimeError):
-        path = _file(name)
+        path = _file(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
         with os.fdopen(handle, "w") as file:

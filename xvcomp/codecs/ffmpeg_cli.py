@@ -7,7 +7,7 @@ and checked like the output of any other codec. Decoding is done by PyAV.
 
 import os
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from ..errors import CodecError, CodecUnavailable
@@ -53,6 +53,14 @@ class CliCodec(PyavCodec):
     def program(self) -> Program:
         """Return the program that runs the encoder."""
         return find_program()
+
+    def stamp(self) -> str:
+        """Name the program, its version and its time."""
+        try:
+            program = self.program()
+        except CodecUnavailable as error:
+            return str(error)
+        return f"{program.path} {program.version} {program.stamp}"
 
     def missing(self) -> str | None:
         """Say which part is missing: the program, its encoder or ffmpeg-python."""

@@ -35,12 +35,12 @@ class PyavCodec(Codec):
         FFmpeg's name of the encoder.
     """
 
-    min_size: ClassVar[tuple[int, int]] = (1, 1)
-    max_size: ClassVar[tuple[int, int]] = (8192, 8192)
+    min_size: tuple[int, int] = (1, 1)
+    max_size: tuple[int, int] = (8192, 8192)
     device: ClassVar[str] = "cpu"
     via: ClassVar[str] = "PyAV"
     reads_anywhere: ClassVar[bool] = True
-    chromas: ClassVar[tuple[Chroma, ...]] = ("gray", "420", "444")
+    chromas: tuple[Chroma, ...] = ("gray", "420", "444")
     depths: tuple[int, ...] = (8, 10, 12)
     """Bit depths to try; a probe says which of them work."""
     probe_size: ClassVar[tuple[int, int]] = (32, 72)
@@ -59,6 +59,10 @@ class PyavCodec(Codec):
 
     def prepare(self) -> None:
         """Do what must come before the first use of the encoder's library."""
+
+    def stamp(self) -> str:
+        """Return what changes with whatever else than this package decides what works."""
+        return ""
 
     def missing(self) -> str | None:
         """Say without any trial why the encoder cannot be there; ``None`` if it may be."""
@@ -79,7 +83,7 @@ class PyavCodec(Codec):
         _check_planes(planes, params)
         n_frames, height, width = planes[0].shape
         self._check(params, height, width)
-        carrier = self._carrier(params)
+        carrier = self.carrier(params)
         self.prepare()
         segment, keyframes = self.run(planes, carrier, params)
         expected = [i % params.gop == 0 for i in range(n_frames)]
@@ -126,7 +130,7 @@ class PyavCodec(Codec):
                 f"allowed: {allowed}"
             )
 
-    def _carrier(self, params: StreamParams) -> Carrier:
+    def carrier(self, params: StreamParams) -> Carrier:
         """Choose the first candidate that the encoder of this build lists."""
         formats = self.listed_formats()
         for carrier in self.carriers(params.chroma, params.bit_depth):

@@ -47,10 +47,13 @@ def is_builtin(name: str) -> bool:
 def builtin() -> "dict[str, PyavCodec]":
     """Return the codecs that come with the package."""
     from .aom import LibAom, Rav1e
+    from .device import device_codecs
     from .hardware import hardware_codecs
     from .jpeg import OpenJpeg
     from .software import X264, X265, Ffv1, SvtAv1, Vp9
+    from .vvc import VvEnc
 
     libraries: tuple[PyavCodec, ...] = (X265(), SvtAv1(), X264(), Ffv1(), Vp9())
-    programs: tuple[PyavCodec, ...] = (LibAom(), Rav1e(), OpenJpeg())
-    return {codec.name: codec for codec in (*libraries, *programs, *hardware_codecs())}
+    programs: tuple[PyavCodec, ...] = (LibAom(), Rav1e(), VvEnc(), OpenJpeg())
+    devices = (*hardware_codecs(), *device_codecs())
+    return {codec.name: codec for codec in (*libraries, *programs, *devices)}
