@@ -86,3 +86,16 @@ def test_every_measurement_is_told_and_only_the_last_is_final():
     updates = _run(lambda q: 0.6 * q + 12, _goal(45), start=40)
     assert [update.evaluations for update in updates] == list(range(1, len(updates) + 1))
     assert [update.final for update in updates] == [False] * (len(updates) - 1) + [True]
+
+
+def test_what_lies_above_the_ceiling_is_not_tried_twice():
+    def evaluate(q):
+        reached = min(q, 60.0)
+        return Point(q=reached, value=reached, payload=None, finest=q >= 60)
+
+    updates = list(search(evaluate, _goal(58, "at_most"), start=90))
+    assert _goal(58, "at_most").inside(updates[-1].point.value)
+    assert len(updates) == 2
+    with pytest.raises(TargetError) as caught:
+        list(search(evaluate, _goal(70), start=90))
+    assert caught.value.best.value == 60

@@ -14,6 +14,7 @@ __all__ = [
     "NOMINAL_DB",
     "Job",
     "QualitySet",
+    "quality_of",
     "quality_sets",
     "start_quality",
     "step_of",
@@ -27,6 +28,11 @@ NOMINAL_DB = 20 * math.log10(math.sqrt(12))
 def step_of(quality_db: float, peak: float) -> float:
     """Return the quantiser step of a nominal quality: its rounding error gives ``quality_db``."""
     return float(peak * 10 ** ((NOMINAL_DB - quality_db) / 20))
+
+
+def quality_of(step: float, peak: float) -> float:
+    """Return the nominal quality of a quantiser step: `step_of`, inverted."""
+    return NOMINAL_DB - 20 * math.log10(step / peak)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -45,14 +51,21 @@ class Job:
         """Samples of the variable that each coded sample stands for."""
         return self.plan.repeat[0] * self.plan.repeat[1]
 
-    def encode(self, step: float, on_window: Callable[[Window], None] | None) -> EncodedGroup:
+    def encode(
+        self,
+        step: float,
+        on_window: Callable[[Window], None] | None,
+        min_components: int = 1,
+    ) -> EncodedGroup:
         """Encode at a step of the quality set.
 
         Where a coded sample stands for several, its error counts as often: the same
         gain per bit is then reached with a finer step.
         """
         own = step / math.sqrt(self.multiplicity)
-        self.encoded = trial(self.prepared, self.plan, own, on_window=on_window)
+        self.encoded = trial(
+            self.prepared, self.plan, own, min_components=min_components, on_window=on_window
+        )
         self.encodes += 1
         self.encode_seconds += self.encoded.encode_seconds
         return self.encoded
@@ -84,6 +97,15 @@ class QualitySet:
                 ]
                 low, high = min([low, *ends]), max([high, *ends])
         return high - low if high > low else 1.0
+
+    def ceiling(self, encoded: Sequence[EncodedGroup]) -> float | None:
+        """Return the nominal quality from which on nothing changes, once it is reached."""
+        finest = [
+            quality_of(each.ceiling * math.sqrt(job.multiplicity), self.peak)
+            for job, each in zip(self.jobs, encoded, strict=True)
+            if each.ceiling is not None
+        ]
+        return max(finest) if len(finest) == len(self.jobs) else None
 
     @property
     def encoded(self) -> list[EncodedGroup]:

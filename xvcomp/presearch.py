@@ -46,7 +46,9 @@ def presearched(
         for sample, each in zip(samples, sets, strict=True):
             for job in sample.jobs:
                 job.encode(step_of(q, each.peak), None)
-        finest = all(job.encoded.at_ceiling for s in samples for job in s.jobs if job.encoded)
+        finest = all(
+            job.encoded.ceiling is not None for s in samples for job in s.jobs if job.encoded
+        )
         return Point(q=q, value=value_of(samples, part / whole), payload=None, finest=finest)
 
     try:

@@ -53,7 +53,7 @@ class Goal:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Point(Generic[P]):
-    """One measurement. ``finest`` says that a higher ``q`` would change nothing."""
+    """One measurement. ``finest`` says that a higher ``q`` than this one would change nothing."""
 
     q: float
     value: float
@@ -136,7 +136,7 @@ def search(
         point = evaluate(q)
         state.points.append(point)
         if point.finest:
-            state.highest = min(state.highest, q)
+            state.highest = min(state.highest, point.q)
         following = None if goal.inside(point.value) else _next_q(state, slope)
         if following is None or count == max_evaluations:
             break

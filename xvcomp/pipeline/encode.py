@@ -46,8 +46,11 @@ from .windows import Window
 __all__ = ["trial"]
 
 _DROP = 1 / 300
-"""Components whose variance is below this part of step**2 are not coded: all that they
-could still take off the error is a hundredth of what the quantiser leaves."""
+"""Components whose variance is below this part of step**2 are not coded, if they are small:
+all that they could still take off the error is a hundredth of what the quantiser leaves."""
+
+_SQUARED_STEPS_PER_BIT = 0.115
+"""What a bit takes off the sum of squared errors at a high rate, in units of step**2."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +62,7 @@ class _Coding:
     codec: Codec
     params: StreamParams
     smallest: tuple[int, int]
-    at_ceiling: bool
+    ceiling: float | None
     correction: Correction | None
 
 
@@ -70,6 +73,7 @@ def trial(
     *,
     correction: Correction | None = None,
     only: Sequence[Window] | None = None,
+    min_components: int = 1,
     on_window: Callable[[Window], None] | None = None,
 ) -> EncodedGroup:
     """Encode a group with a quantiser of width ``step``, decode it, and measure.
@@ -84,6 +88,8 @@ def trial(
         What is to be added to the video, so that a bound is kept.
     only : sequence of Window, optional
         Encode just these, for an estimate.
+    min_components : int
+        Code at least so many components, even where they hardly pay.
     on_window : callable, optional
         Called after each window.
 
@@ -92,7 +98,7 @@ def trial(
     CodecError
         If the codec fails.
     """
-    coding = _coding(prepared, plan, step, correction)
+    coding = _coding(prepared, plan, step, correction, min_components)
     chosen = list(prepared.windows if only is None else only)
     clock = Clock()
 
@@ -104,14 +110,18 @@ def trial(
 
     found = map_ordered(work, chosen, prepared.workers)
     parts = spooled(found, prepared.data.memory.spool_nbytes)
-    return collect(coding.group, parts, clock, at_ceiling=coding.at_ceiling)
+    return collect(coding.group, parts, clock, ceiling=coding.ceiling)
 
 
 def _coding(
-    prepared: Prepared, plan: GroupPlan, step: float, correction: Correction | None
+    prepared: Prepared,
+    plan: GroupPlan,
+    step: float,
+    correction: Correction | None,
+    least: int = 1,
 ) -> _Coding:
     codec = registry.get(plan.codec)
-    transform = _transform(prepared, plan, step)
+    transform = _transform(prepared, plan, step, least)
     low, high = prepared.extremes(transform)
     finest = quantize.smallest_step(low, high, plan.bit_depth)
     quantizer, code_step = _choose_quantizer(codec, plan.bit_depth, step, finest)
@@ -158,18 +168,31 @@ def _coding(
         codec=codec,
         params=params,
         smallest=smallest,
-        at_ceiling=width > step * 1.0001,
+        ceiling=width if width > step * 1.0001 else None,
         correction=correction,
     )
 
 
-def _transform(prepared: Prepared, plan: GroupPlan, step: float) -> Klt:
+def _transform(prepared: Prepared, plan: GroupPlan, step: float, least: int) -> Klt:
     weights = np.tile(prepared.data.weights, plan.fold)
     if plan.transform == "none":
         return klt.identity(prepared.moments, weights)[0]
     basis, variances = klt.fit(prepared.moments, weights)
-    kept = np.flatnonzero(variances >= _DROP * step**2)
-    return klt.select(basis, kept if kept.size else np.array([0]))
+    kept = np.flatnonzero(variances >= _negligible(prepared) * step**2)
+    count = min(max(kept.size, least), len(variances))
+    return klt.select(basis, np.arange(count))
+
+
+def _negligible(prepared: Prepared) -> float:
+    """Return the variance below which a component is not worth its bits, in units of step**2.
+
+    A smooth component costs its column of the basis and little more; over many samples
+    even a small variance is worth that.
+    """
+    time, bands, y, x = prepared.data.shape
+    frames = -(-time // prepared.fold)
+    bits = 300 + 16 * bands * prepared.fold + 8 * frames
+    return min(_DROP, _SQUARED_STEPS_PER_BIT * bits / (frames * y * x))
 
 
 def _choose_quantizer(

@@ -66,15 +66,15 @@ class EncodedGroup:
         Of all packets.
     stats : tuple of ErrorStats
         Per variable, over all its samples, in unpacked units.
-    at_ceiling : bool
-        The codec could not have used a finer step.
+    ceiling : float or None
+        The finest step that the codec has here, when a finer one was asked for.
     """
 
     group: BandGroup
     windows: tuple[EncodedWindow, ...]
     nbytes: int
     stats: tuple[ErrorStats, ...]
-    at_ceiling: bool
+    ceiling: float | None
     encode_seconds: float
     decode_seconds: float
 
@@ -88,7 +88,7 @@ class Clock:
 
 
 def collect(
-    group: BandGroup, parts: tuple[EncodedWindow, ...], clock: Clock, *, at_ceiling: bool
+    group: BandGroup, parts: tuple[EncodedWindow, ...], clock: Clock, *, ceiling: float | None
 ) -> EncodedGroup:
     """Join windows to a group."""
     stats = list(parts[0].stats)
@@ -104,7 +104,7 @@ def collect(
         windows=parts,
         nbytes=sum(part.nbytes for part in parts),
         stats=tuple(stats),
-        at_ceiling=at_ceiling,
+        ceiling=ceiling,
         encode_seconds=clock.encode,
         decode_seconds=clock.decode,
     )

@@ -106,7 +106,7 @@ def _encode(what: _Packets, on_window: Callable[[Window], None] | None) -> Encod
 
     found = map_ordered(work, what.prepared.windows, what.prepared.workers)
     parts = spooled(found, what.prepared.data.memory.spool_nbytes)
-    return collect(group, parts, clock, at_ceiling=False)
+    return collect(group, parts, clock, ceiling=None)
 
 
 def _window(

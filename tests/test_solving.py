@@ -1,0 +1,62 @@
+"""Targets are met in their windows where the quality jumps, and above a codec's ceiling."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import xvcomp
+
+
+def _levels() -> xr.Dataset:
+    """Two frames of three smooth levels: a component more or less is worth several dB."""
+    y, x = np.mgrid[:120, :160] / 120
+    frames = [
+        [
+            1000 * (5 - level)
+            + (60 - 10 * level) * np.sin(3 * x + 0.2 * t + 0.3 * level) * np.cos(2 * y)
+            + 8 * np.sin(9 * x * y + t + 2 * level)
+            + 2 * np.sin(15 * y + 7 * x * level)
+            for level in range(3)
+        ]
+        for t in range(2)
+    ]
+    dims = ("time", "level", "lat", "lon")
+    return xr.Dataset({"z": (dims, np.array(frames, "f4"), {"units": "m"})})
+
+
+def _noisy(dtype: str = "f4") -> xr.Dataset:
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:64, :80] / 20
+    frames = np.array([np.sin(x + t / 5) * np.cos(y) for t in range(12)])
+    values = frames + 1e-4 * rng.normal(size=frames.shape)
+    return xr.Dataset({"v": (("time", "y", "x"), values.astype(dtype), {"units": "K"})})
+
+
+@pytest.mark.parametrize("db", [40, 45, 50])
+def test_a_psnr_is_hit_where_components_come_and_go(db, tmp_path):
+    report = xvcomp.encode(
+        _levels(), tmp_path / "c.mp4", target=xvcomp.Psnr(db), preset="fast", codec="libx265"
+    )
+    assert db <= report.set_psnr_db["m"] <= db + 0.25
+
+
+@pytest.mark.parametrize("bits", [2, 8])
+def test_a_size_above_the_ceiling_of_the_codec_is_used_for_quality(bits, tmp_path):
+    report = xvcomp.encode(_noisy(), tmp_path / "c.mp4", target=xvcomp.Bpppb(bits), preset="fast")
+    assert 0.95 * bits <= report.bpppb <= bits
+    assert report.set_psnr_db["K"] > 80
+
+
+def test_a_codec_that_was_asked_for_stays_at_its_ceiling(tmp_path):
+    path = tmp_path / "c.mp4"
+    target = xvcomp.Bpppb(2)
+    report = xvcomp.encode(_noisy(), path, target=target, preset="fast", codec="libx265")
+    assert {group.codec for group in report.groups} == {"libx265"}
+    assert report.bpppb < 1
+
+
+def test_sets_share_a_size_above_the_ceiling(tmp_path):
+    ds = _noisy()
+    ds["w"] = (ds.v.dims, 1e3 * ds.v.values.round(1), {"units": "m"})
+    report = xvcomp.encode(ds, tmp_path / "c.mp4", target=xvcomp.Bpppb(3), preset="fast")
+    assert 0.95 * 3 <= report.bpppb <= 3

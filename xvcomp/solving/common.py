@@ -1,0 +1,115 @@
+"""What all searches share: encode a set, tell of it, and keep the answer."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from ..bounding import PacketJob
+from ..bounds import mean_correction
+from ..jobs import Job, QualitySet, step_of
+from ..pipeline import EncodedGroup, Window
+from ..results import OnProgress, Progress
+from ..search import Point, Update
+
+__all__ = [
+    "Candidate",
+    "Teller",
+    "encode_set",
+    "is_asked_for",
+    "keep",
+    "point",
+    "take",
+    "without_video",
+]
+
+Candidate = Point[list[EncodedGroup]]
+"""Encoded groups at some quality."""
+
+
+@dataclass(slots=True)
+class Teller:
+    """Turns finished windows into progress updates."""
+
+    on_progress: OnProgress | None
+    detail: str = ""
+    done: int = 0
+    total: int = 0
+    trials: dict[str, int] = field(default_factory=dict)
+
+    def begin(self, name: str, jobs: Sequence[Job]) -> None:
+        """Start another encoding of some jobs."""
+        self.trials[name] = self.trials.get(name, 0) + 1
+        self.detail = f"{name or 'all'}: trial {self.trials[name]}"
+        self.done = 0
+        self.total = sum(_frames(window) for job in jobs for window in job.prepared.windows)
+
+    def window(self, window: Window) -> None:
+        """Tell that a window is done."""
+        self.done += _frames(window)
+        if self.on_progress is not None:
+            self.on_progress(
+                Progress(stage="encode", done=self.done, total=self.total, detail=self.detail)
+            )
+
+
+def _frames(window: Window) -> int:
+    return int(window.time.stop - window.time.start)
+
+
+def encode_set(
+    quality_set: QualitySet, q: float, teller: Teller, counts: Sequence[int] | None = None
+) -> list[EncodedGroup]:
+    """Encode a set at a nominal quality, with at least ``counts`` components per group."""
+    teller.begin(quality_set.name, quality_set.jobs)
+    step = step_of(q, quality_set.peak)
+    least = counts or [1] * len(quality_set.jobs)
+    return [
+        job.encode(step, teller.window, count)
+        for job, count in zip(quality_set.jobs, least, strict=True)
+    ]
+
+
+def point(
+    sets: Sequence[QualitySet], q: float, value: float, encoded: list[EncodedGroup]
+) -> Candidate:
+    """Make a point; above what all codecs can do it stands where they could do no more."""
+    ceilings = [each.ceiling(each.encoded) for each in sets]
+    known = [each for each in ceilings if each is not None]
+    if len(known) < len(sets):
+        return Point(q=q, value=value, payload=encoded)
+    return Point(q=min(q, max(known)), value=value, payload=encoded, finest=True)
+
+
+def without_video(quality_set: QualitySet, teller: Teller) -> Callable[[float], list[EncodedGroup]]:
+    """Return what encodes above all that the codec can reach: quantise and predict."""
+    alone = [PacketJob.of(job.plan, job.prepared) for job in quality_set.jobs]
+
+    def encode(q: float) -> list[EncodedGroup]:
+        teller.begin(quality_set.name, quality_set.jobs)
+        for job, packets in zip(quality_set.jobs, alone, strict=True):
+            step = step_of(q, quality_set.peak) / math.sqrt(job.multiplicity)
+            correction = mean_correction(step, job.prepared)
+            job.encoded = packets.encode(correction, teller.window)
+            job.encodes += 1
+            job.encode_seconds += job.encoded.encode_seconds
+        return quality_set.encoded
+
+    return encode
+
+
+def is_asked_for(jobs: Sequence[Job]) -> bool:
+    """Say whether the user chose the codec, so that no other way may replace it."""
+    return any(job.plan.reasons.get("codec") == "asked for" for job in jobs)
+
+
+def keep(jobs: Sequence[Job], updates: Iterator[Update[list[EncodedGroup]]]) -> Candidate:
+    """Run a search, and keep what its answer was made of."""
+    answer = list(updates)[-1].point
+    take(jobs, answer.payload)
+    return answer
+
+
+def take(jobs: Sequence[Job], encoded_groups: Sequence[EncodedGroup]) -> None:
+    """Let each job keep its encoding."""
+    for job, encoded in zip(jobs, encoded_groups, strict=True):
+        job.encoded = encoded

@@ -1,0 +1,123 @@
+"""Meet targets that speak of quality: PSNR and SSIM."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from ..errors import PlanError, TargetError
+from ..jobs import QualitySet, start_quality
+from ..pipeline import EncodedGroup
+from ..presearch import presearched
+from ..search import Goal, Point, search
+from ..spec import Ssim
+from .common import Candidate, Teller, encode_set, is_asked_for, keep, point, take, without_video
+
+__all__ = ["SsimOf", "solve_psnr", "solve_ssim"]
+
+SsimOf = Callable[[Sequence[EncodedGroup]], Mapping[str, float]]
+
+PSNR_WINDOW_DB = 0.25
+_REFINEMENTS = 5
+"""Encodings that may follow where the quality jumped over the window."""
+
+
+def solve_psnr(quality_set: QualitySet, db: float, teller: Teller) -> None:
+    """Encode a set so that its PSNR reaches ``db``, and hardly more.
+
+    Raises
+    ------
+    TargetError
+        If the codec that the user asked for cannot.
+    """
+    peak = quality_set.peak
+
+    def evaluate(q: float, counts: Sequence[int] | None = None) -> Candidate:
+        encoded = encode_set(quality_set, q, teller, counts)
+        value = quality_set.stats(encoded).psnr_db(peak)
+        return point([quality_set], q, value, encoded)
+
+    goal = Goal(
+        low=db,
+        high=db + PSNR_WINDOW_DB,
+        promise="at_least",
+        what=f"PSNR in dB (peak {peak:g})",
+    )
+    start = presearched(
+        [quality_set],
+        goal,
+        start_quality(quality_set.target),
+        0.95,
+        lambda samples, _: samples[0].stats(samples[0].encoded).psnr_db(peak),
+    )
+    try:
+        found = keep(quality_set.jobs, search(evaluate, goal, start=start, slope=0.95))
+        _refine(quality_set, found, goal, evaluate)
+    except TargetError:
+        if is_asked_for(quality_set.jobs):
+            raise
+        _search_without_video(quality_set, goal, teller)
+
+
+def _search_without_video(quality_set: QualitySet, goal: Goal, teller: Teller) -> None:
+    encode = without_video(quality_set, teller)
+
+    def evaluate(q: float) -> Candidate:
+        encoded = encode(q)
+        value = quality_set.stats(encoded).psnr_db(quality_set.peak)
+        finest = all(each.group.lossless for each in encoded)
+        return Point(q=q, value=value, payload=encoded, finest=finest)
+
+    keep(quality_set.jobs, search(evaluate, goal, start=goal.aim))
+
+
+def _refine(
+    quality_set: QualitySet,
+    found: Candidate,
+    goal: Goal,
+    evaluate: Callable[[float, Sequence[int]], Candidate],
+) -> None:
+    """Search once more where the quality jumped because a component comes or goes.
+
+    With the components held, or one more, a coarser step leads into the window.
+    """
+    for more in (0, 1):
+        if goal.inside(found.value):
+            return
+        counts = [_components(each) + more for each in found.payload]
+        start = found.q - 0.6 * (found.value - goal.aim)
+        updates = search(
+            lambda q, counts=counts: evaluate(q, counts),  # type: ignore[misc]
+            goal,
+            start=start,
+            slope=0.6,
+            max_evaluations=_REFINEMENTS,
+        )
+        try:
+            again = list(updates)[-1].point
+        except TargetError:
+            again = found
+        found = min(again, found, key=lambda each: each.value)
+    take(quality_set.jobs, found.payload)
+
+
+def _components(encoded: EncodedGroup) -> int:
+    return 1 if encoded.group.klt is None else encoded.group.klt.n_components
+
+
+def solve_ssim(quality_set: QualitySet, ssim_of: SsimOf | None, teller: Teller) -> None:
+    """Search on -10 log10(1 - SSIM), in which quality is about linear."""
+    assert isinstance(quality_set.target, Ssim)  # only such sets come here
+    if ssim_of is None:
+        raise PlanError("an SSIM cannot be aimed at here: ask for a PSNR")
+
+    def evaluate(q: float) -> Candidate:
+        encoded = encode_set(quality_set, q, teller)
+        worst = min(ssim_of(encoded).values())
+        return point([quality_set], q, _ssim_db(worst), encoded)
+
+    low = _ssim_db(quality_set.target.value)
+    goal = Goal(low=low, high=low + PSNR_WINDOW_DB, promise="at_least", what="SSIM in dB")
+    keep(quality_set.jobs, search(evaluate, goal, start=35.0 + low, slope=0.8))
+
+
+def _ssim_db(ssim: float) -> float:
+    return math.inf if ssim >= 1 else -10 * math.log10(1 - ssim)

@@ -1,0 +1,139 @@
+"""Meet targets that speak of the size of the file."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..errors import PlanError, TargetError
+from ..jobs import Job, QualitySet, start_quality
+from ..pipeline import EncodedGroup
+from ..presearch import presearched
+from ..search import Goal, Point, search
+from ..spec import Bpppb, Ratio, Target
+from .common import Candidate, Teller, encode_set, is_asked_for, keep, point, take, without_video
+
+__all__ = ["SIZE_WINDOW", "Whole", "solve_size"]
+
+SIZE_WINDOW = 0.95
+_OCTAVES_PER_DB = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """The file that a size speaks of.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        All of the file's, those with other targets included.
+    file_size : callable
+        Size in bytes of the file that some encoded groups make.
+    samples, raw_nbytes : int
+        Of all coded variables.
+    """
+
+    jobs: Sequence[Job]
+    file_size: Callable[[Sequence[EncodedGroup]], int]
+    samples: int
+    raw_nbytes: int
+
+    def budget(self, target: Target) -> int:
+        """Return the bytes that a target allows."""
+        match target:
+            case Bpppb(bits=bits):
+                return max(1, int(bits * self.samples / 8))
+            case Ratio(ratio=ratio):
+                return max(1, int(self.raw_nbytes / ratio))
+        raise PlanError(f"target {target!r} speaks of no size")
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the file with what the jobs encoded last."""
+        return self.file_size([job.encoded for job in self.jobs if job.encoded is not None])
+
+
+def solve_size(sets: Sequence[QualitySet], whole: Whole, target: Target, teller: Teller) -> None:
+    """Encode the sets as finely as the file's size allows.
+
+    Raises
+    ------
+    TargetError
+        If the smallest file is too large.
+    """
+    budget = whole.budget(target)
+    chosen = [job for each in sets for job in each.jobs]
+
+    def evaluate(q: float) -> Candidate:
+        encoded = [each for one in sets for each in encode_set(one, q, teller)]
+        return point(sets, q, math.log2(whole.nbytes / budget), encoded)
+
+    goal = Goal(
+        low=math.log2(SIZE_WINDOW), high=0.0, promise="at_most", what="log2 of size over budget"
+    )
+    start = presearched(
+        sets,
+        goal,
+        start_quality(Bpppb(budget * 8 / whole.samples)),
+        _OCTAVES_PER_DB,
+        lambda parts, share: math.log2(_nbytes(parts) / share / budget),
+    )
+    try:
+        found = keep(chosen, search(evaluate, goal, start=start, slope=_OCTAVES_PER_DB))
+    except TargetError as error:
+        raise _too_large(budget, error) from None
+    if found.finest and found.value < goal.low and not is_asked_for(chosen):
+        _spend_the_rest(sets, _finer(whole, goal, budget, found.q, teller))
+
+
+def _spend_the_rest(
+    sets: Sequence[QualitySet],
+    search_finer: Callable[[Sequence[QualitySet]], Candidate],
+) -> None:
+    """Do without the video where its ceiling leaves bytes unused, for the sets that gain."""
+    ceiling = {each.name: (each.encoded, each.stats(each.encoded).sum_squares) for each in sets}
+    trying = list(sets)
+    while trying:
+        try:
+            search_finer(trying)
+        except TargetError:
+            gained = []
+        else:
+            gained = [e for e in trying if e.stats(e.encoded).sum_squares < ceiling[e.name][1]]
+        if len(gained) == len(trying):
+            return
+        for each in trying:
+            take(each.jobs, ceiling[each.name][0])
+        trying = gained
+
+
+def _finer(
+    whole: Whole, goal: Goal, budget: int, start: float, teller: Teller
+) -> Callable[[Sequence[QualitySet]], Candidate]:
+    """Return a search that spends the budget on some sets, without video."""
+
+    def search_finer(sets: Sequence[QualitySet]) -> Candidate:
+        encoders = [without_video(each, teller) for each in sets]
+
+        def evaluate(q: float) -> Candidate:
+            encoded = [each for encode in encoders for each in encode(q)]
+            finest = all(each.group.lossless for each in encoded)
+            value = math.log2(whole.nbytes / budget)
+            return Point(q=q, value=value, payload=encoded, finest=finest)
+
+        chosen = [job for each in sets for job in each.jobs]
+        return keep(chosen, search(evaluate, goal, start=start, slope=_OCTAVES_PER_DB))
+
+    return search_finer
+
+
+def _too_large(budget: int, error: TargetError) -> TargetError:
+    best = error.best.value if isinstance(error.best, Point) else math.nan
+    return TargetError(
+        f"a file of {budget} bytes is out of reach: the smallest has about "
+        f"{round(budget * 2**best)} bytes; ask for more, or write fewer variables",
+        best=error.best,
+    )
+
+
+def _nbytes(sets: Sequence[QualitySet]) -> int:
+    return max(1, sum(encoded.nbytes for each in sets for encoded in each.encoded))
