@@ -10,7 +10,7 @@ from typing import Any
 from ..report.journal import key_of
 from ..results import Options
 from ..version import __version__
-from .listing import is_url
+from .listing import dataset_of, is_url
 
 __all__ = ["key", "sha256_of"]
 
@@ -47,13 +47,11 @@ def key(source: str, options: Options, extra: dict[str, Any]) -> str:
 
 def _content(source: str) -> str:
     """Sum up what can be known of a source without reading it."""
-    if is_url(source):
-        archive, _, sample = source.partition(".tacozip::")
-        known = f"{archive}.tacozip" if sample else source
-        facts = _remote(known) if is_url(known) else list(_local(Path(known)))
-        text = repr((source, facts))
+    known = dataset_of(source) or source
+    if is_url(known):
+        text = repr((source, _remote(known)))
     else:
-        text = repr((str(Path(source).absolute()), list(_local(Path(source)))))
+        text = repr((str(Path(source).absolute()), list(_local(Path(known)))))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 

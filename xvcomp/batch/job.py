@@ -5,7 +5,7 @@ import math
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,16 +13,21 @@ import numpy as np
 import xarray as xr
 
 from .. import api, masks, opening, sources
+from ..containers.source import open_source as open_bytes
 from ..dataset import StoredVariable, describe
 from ..errors import CodecError, ContainerError, ErrorBoundExceeded, PlanError, TargetError
+from ..local_copies import local_copy
 from ..planner.facts import frame_axes
 from ..results import Options, Report
 from .identity import sha256_of
 from .items import CubeResult, FailureKind
-from .listing import CUBE_SUFFIXES, is_url
+from .listing import CUBE_SUFFIXES, is_sample, is_url
 
 __all__ = ["Job", "make_cube", "opened"]
 
+_COPY = 1 << 23
+_MAGIC = {b"\x89HDF": ".nc", b"CDF": ".nc", b"GRIB": ".grib", b"II*\0": ".tif",
+          b"MM\0*": ".tif", b"PK": ".zarr.zip"}  # fmt: skip
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
@@ -104,7 +109,7 @@ def opened(source: str, group: str | None, scratch: Path) -> Iterator[tuple[xr.D
         As in `Item`.
     group : str or None
     scratch : Path
-        Folder for the copy of a remote file; removed at the end.
+        Folder for what has to be on disk to be read; removed at the end.
 
     Yields
     ------
@@ -112,31 +117,47 @@ def opened(source: str, group: str | None, scratch: Path) -> Iterator[tuple[xr.D
     nbytes : int
         Size of the source where it lies; 0 when not known.
     """
-    try:
-        name = _fetched(source, scratch)
-        if ".tacozip::" in name or name.lower().endswith(CUBE_SUFFIXES):
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+        name = _readable(source, scratch, stack)
+        if name.lower().endswith(CUBE_SUFFIXES) or is_sample(name):
             dataset = opening.open_source(name, decode_cf=False)
         else:
             dataset = sources.open_source(name, group=group)
-        with dataset:
-            yield dataset, _nbytes(name)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        yield stack.enter_context(dataset), _nbytes(name)
 
 
-def _fetched(source: str, scratch: Path) -> str:
-    """Copy a remote file whose reader needs it on disk; it is gone after this one cube."""
-    if not is_url(source) or ".tacozip::" in source or source.lower().endswith(CUBE_SUFFIXES):
+def _readable(source: str, scratch: Path, stack: ExitStack) -> str:
+    """Return what a reader can open: the source itself, or a copy on this machine."""
+    if is_sample(source):
+        return _unpacked(source, scratch)
+    if not is_url(source) or source.lower().endswith(CUBE_SUFFIXES):
         return source
     if sources.source_kind(source) == "zarr" and not source.lower().endswith(".zip"):
         return source
-    import fsspec
+    return str(stack.enter_context(local_copy(source)))
 
-    filesystem, path = fsspec.core.url_to_fs(source)
-    scratch.mkdir(parents=True, exist_ok=True)
-    local = scratch / path.rstrip("/").rsplit("/", 1)[-1].split("?")[0]
-    filesystem.get_file(path, str(local))
-    return str(local)
+
+def _unpacked(source: str, scratch: Path) -> str:
+    """Copy a sample that is no cube file out of its dataset; the others are read in place."""
+    with closing(open_bytes(source)) as member:
+        suffix = _suffix(member.read(0, min(8, member.nbytes)))
+        if suffix in CUBE_SUFFIXES:
+            return source
+        scratch.mkdir(parents=True, exist_ok=True)
+        path = scratch / f"sample{suffix}"
+        with path.open("wb") as file:
+            for start in range(0, member.nbytes, _COPY):
+                file.write(member.read(start, min(_COPY, member.nbytes - start)))
+    return str(path)
+
+
+def _suffix(head: bytes) -> str:
+    """Tell a format by its first bytes; ids of samples need not have a suffix."""
+    for magic, suffix in _MAGIC.items():
+        if head.startswith(magic):
+            return suffix
+    return CUBE_SUFFIXES[0]
 
 
 def _nbytes(name: str) -> int:

@@ -14,7 +14,7 @@ from ..errors import PlanError
 from ..sources import SOURCE_SUFFIXES, source_kind
 from .items import Item
 
-__all__ = ["CUBE_SUFFIXES", "is_url", "list_items"]
+__all__ = ["CUBE_SUFFIXES", "dataset_of", "is_sample", "is_url", "list_items"]
 
 CUBE_SUFFIXES = (".mp4", ".m4v")
 """Cube files can be sources, too: to be encoded anew."""
@@ -24,6 +24,7 @@ _TIFFS = SOURCE_SUFFIXES["geotiff"]
 _MAGIC = re.compile(r"[*?\[]")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _MAX_DEPTH = 8
+_DATASETS = (".tacozip", ".tacocat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,17 @@ class _Found:
 def is_url(source: str) -> bool:
     """Tell a URL that fsspec knows from a local path."""
     return "://" in source or "::" in source
+
+
+def is_sample(source: str) -> bool:
+    """Tell a sample of a dataset, ``data.tacozip::ID``."""
+    return dataset_of(source) is not None
+
+
+def dataset_of(source: str) -> str | None:
+    """Return the dataset that a sample lies in; ``None`` for what is none."""
+    archive, mark, _ = source.rpartition("::")
+    return archive if mark and archive.endswith(_DATASETS) else None
 
 
 def list_items(sources: Sequence[str | os.PathLike[str]]) -> tuple[Item, ...]:
@@ -88,7 +100,7 @@ def _expand(source: str, depth: int) -> Iterator[_Found]:
             raise PlanError(f"the list {source[1:]} leads to more than {_MAX_DEPTH} others")
         for line in _lines(Path(source[1:])):
             yield from _expand(line, depth + 1)
-    elif source.endswith(".tacozip"):
+    elif source.rstrip("/").endswith(_DATASETS):
         yield from _samples(source)
     elif is_url(source):
         yield from _remote(source)
@@ -108,10 +120,11 @@ def _lines(path: Path) -> Iterator[str]:
 
 def _samples(source: str) -> Iterator[_Found]:
     """List a TACO's samples; each is opened in place."""
+    source = source.rstrip("/")
     from ..containers.taco import open_taco
 
     with open_taco(source) as dataset:
-        for name in dataset.ids():
+        for name in (str(row["id"]) for row in dataset.rows(columns=["id"])):
             yield _Found(_name(name, suffix=False), f"{source}::{name}")
 
 

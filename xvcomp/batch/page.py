@@ -101,6 +101,7 @@ def page_html(result: BatchResult, pictures: dict[str, str]) -> str:
     title = f"Batch {result.out.name}"
     style = resources.files(report.__name__).joinpath("page.css").read_text(encoding="utf-8")
     style += ".bar { fill: var(--accent); } td.why { white-space: normal; }\n"
+    style += ".looks { max-width: 760px; } h3 { font-size: 15px; margin: 22px 0 0; }\n"
     body = [
         _heading(title, result),
         _failures(result.failures),
@@ -187,7 +188,7 @@ def _previews(done: Sequence[CubeResult], pictures: dict[str, str]) -> str:
     )
     return (
         "<section><h2>Worst first</h2><p>Cubes of the lowest PSNR, then of the lowest ratio.</p>"
-        f"{shown}</section>"
+        f'<div class="looks">{shown}</div></section>'
     )
 
 

@@ -218,7 +218,7 @@ def distribution(
     width, height = size
     x = Axis(label=x_label, log=False, low=edges[0], high=edges[-1], start=_LEFT,
              stop=width - _RIGHT)  # fmt: skip
-    y = Axis(label=y_label, log=False, low=0.0, high=1.08 * max(1, *counts),
+    y = Axis(label=y_label, log=False, low=0.0, high=1.08 * max(4, *counts),
              start=height - _BOTTOM, stop=_TOP)  # fmt: skip
     bars = "".join(
         f'<rect class="bar" x="{x.at(low) + 0.5:.2f}" y="{y.at(count):.1f}" '
