@@ -34,6 +34,7 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .api import Info, encode, info, open, plan, verify
+    from .containers.taco import Collection, TacoReader, TacoSample, open_taco, write_taco
     from .evaluation import Evaluation, evaluate
     from .report import Sweep, sweep
     from .results import Options, Override, Progress, Report
@@ -44,6 +45,7 @@ __all__ = [
     "Bpppb",
     "CodecError",
     "CodecUnavailable",
+    "Collection",
     "ContainerError",
     "ErrorBoundExceeded",
     "Evaluation",
@@ -63,6 +65,8 @@ __all__ = [
     "Report",
     "Ssim",
     "Sweep",
+    "TacoReader",
+    "TacoSample",
     "Target",
     "TargetError",
     "XvcompError",
@@ -71,10 +75,12 @@ __all__ = [
     "evaluate",
     "info",
     "open",
+    "open_taco",
     "plan",
     "samples",
     "sweep",
     "verify",
+    "write_taco",
     "zarr_codec",
 ]
 
@@ -83,6 +89,9 @@ _LAZY = {
     **dict.fromkeys(("Evaluation", "evaluate"), "evaluation"),
     **dict.fromkeys(("Sweep", "sweep"), "report"),
     **dict.fromkeys(("Options", "Override", "Progress", "Report"), "results"),
+    **dict.fromkeys(
+        ("Collection", "TacoReader", "TacoSample", "open_taco", "write_taco"), "containers.taco"
+    ),
     "samples": "sampling",
     "zarr_codec": "zarr_serializer",
 }

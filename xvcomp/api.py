@@ -471,6 +471,7 @@ def open(
     Parameters
     ----------
     source : path, URL or binary file
+        A cube inside of a TACO dataset is ``data.tacozip::cube_0001``, wherever that is.
     decode_cf : bool or Mapping
         ``False`` gives what was stored: packed integers with their attributes. A
         mapping holds arguments for `xarray.decode_cf`.

@@ -11,7 +11,22 @@ import click
 
 from xvcomp.version import __version__
 
-from . import batch, codecs, decode, demo, encode, eval, info, plan, recipes, sweep, verify
+from . import (
+    batch,
+    codecs,
+    decode,
+    demo,
+    encode,
+    eval,
+    extract,
+    info,
+    ls,
+    pack,
+    plan,
+    recipes,
+    sweep,
+    verify,
+)
 
 __all__ = ["cli", "main"]
 
@@ -98,6 +113,9 @@ for _command in (
     eval.evaluate,
     sweep.sweep,
     batch.batch,
+    pack.pack,
+    ls.ls,
+    extract.extract,
     plan.plan,
     recipes.recipes,
     codecs.codecs,

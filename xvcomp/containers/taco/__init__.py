@@ -7,6 +7,7 @@ what is written here.
 """
 
 from .collection import Collection, Provider, load_collection
+from .extract import extract
 from .filters import Condition, parse_condition
 from .reader import Payload, TacoReader, open_member, open_taco
 from .sample import TacoSample, check_id
@@ -20,6 +21,7 @@ __all__ = [
     "TacoReader",
     "TacoSample",
     "check_id",
+    "extract",
     "load_collection",
     "open_member",
     "open_taco",

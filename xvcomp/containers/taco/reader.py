@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -199,6 +199,36 @@ class TacoReader:
             raise ContainerError(f"{self.name} is damaged: {row['id']!r} has no place in it")
         part = self._store.part(row.get("internal:source_file"))
         return Payload(part=part, offset=offset, nbytes=nbytes)
+
+    def checksums(self, samples: Collection[str] | None = None) -> dict[tuple[str, str], str]:
+        """Return the sha256 of files, as far as the tables tell, by sample and name.
+
+        Parameters
+        ----------
+        samples : collection of str, optional
+            Ids; all by default. The name of a sample's only file is empty.
+        """
+        wanted = None if samples is None else frozenset(samples)
+        found: dict[tuple[str, str], str] = {}
+        names: dict[Any, str] = {}
+        for row in self._told(0):
+            if wanted is None or row["id"] in wanted:
+                names[row["internal:current_id"], row.get("internal:source_file")] = row["id"]
+                if row["type"] == "FILE":
+                    found[row["id"], ""] = row["xvcomp:sha256"]
+        for row in self._told(1) if self.files() else ():
+            parent = row["internal:parent_id"], row.get("internal:source_file")
+            if parent in names:
+                found[names[parent], row["id"]] = row["xvcomp:sha256"]
+        return found
+
+    def _told(self, level: int) -> Iterator[dict[str, Any]]:
+        """Read what joins the tables and the checksums; nothing where they lack these."""
+        known = self._table(level).schema_arrow.names
+        if "xvcomp:sha256" in known:
+            inner = [name for name in known if _is_inner(name)]
+            for table in self._groups(level, ["id", "type", "xvcomp:sha256", *inner], ()):
+                yield from table.to_pylist()
 
     def open(self, sample: str, file: str | None = None) -> RangeSource:
         """Open a file of a sample for reading by range; the caller closes it.
