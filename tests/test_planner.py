@@ -192,7 +192,7 @@ def test_low_targets_prefer_av1_where_no_trial_is_made():
     [
         ({"lossy": ("nope",)}, "no variable 'nope'"),
         ({"lossy": ("a",), "lossless": ("a",)}, "both lossy and lossless"),
-        ({"defaults": Override(codec="h266")}, "usable: ffv1, libsvtav1, libx265"),
+        ({"defaults": Override(codec="h266")}, "one of: ffv1, libsvtav1, libx265"),
         ({"defaults": Override(codec="libsvtav1", bit_depth=12)}, "it can code 8, 10"),
         ({"defaults": Override(fold=99)}, "'a' has 50"),
     ],

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from .choosing import Trial, choose, span_of
-from .codecs.capabilities import all_capabilities
+from .codecs.encoders import Encoders
 from .dataset import StoredVariable, as_dataset, describe
 from .errors import ErrorBoundExceeded, PlanError
 from .evaluation import evaluate
@@ -110,7 +110,8 @@ def options_of(
         A TOML recipe (see `recipe.load_recipe`).
     **keywords
         Fields of `Options`, or of `Override` for every group (``codec``, ``bit_depth``,
-        ``gop``, ``fold``, ``layout``, ``transform``, ``tile``). ``memory`` may be a text
+        ``gop``, ``fold``, ``layout``, ``transform``, ``tile``). ``encoder`` is another
+        name of ``codec``. ``memory`` may be a text
         such as ``2GB``. ``None`` changes nothing.
 
     Raises
@@ -118,6 +119,7 @@ def options_of(
     PlanError
         If a keyword is not known.
     """
+    keywords = _one_encoder(keywords)
     base = options or (load_recipe(Path(recipe)) if recipe is not None else Options())
     unknown = set(keywords) - _CHOICES - _OPTIONS
     if unknown:
@@ -131,6 +133,17 @@ def options_of(
     own = {key: value for key, value in given.items() if key in _OPTIONS}
     choices = {key: value for key, value in given.items() if key in _CHOICES}
     return replace(base, **own, defaults=replace(base.defaults, **choices))
+
+
+def _one_encoder(keywords: dict[str, Any]) -> dict[str, Any]:
+    """Take ``encoder`` as the other name of ``codec``."""
+    given = {**keywords}
+    encoder = given.pop("encoder", None)
+    if encoder is None:
+        return given
+    if given.get("codec") not in (None, encoder):
+        raise PlanError(f"encoder {encoder!r} and codec {given['codec']!r}: they are one option")
+    return {**given, "codec": encoder}
 
 
 def _as_tuple(value: Any) -> Any:
@@ -193,12 +206,7 @@ def plan(
 def _plan(cube: _Cube, options: Options, native: bool) -> Plan:
     if not cube.dataset.data_vars:
         raise PlanError("the dataset has no data variables: there is nothing to encode")
-    depths = {
-        name: sorted({depth for chroma, depth in found.formats})
-        for name, found in all_capabilities().items()
-        if found.usable
-    }
-    return make_plan(survey(cube.variables, native=native), options, depths)
+    return make_plan(survey(cube.variables, native=native), options, Encoders.of_machine())
 
 
 def encode(

@@ -1,7 +1,6 @@
 """Code single arrays to bytes that stand alone, and keep a promise about each of them."""
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,7 @@ from numpy.typing import NDArray
 
 from . import masks
 from .chunk_stream import pack_stream, unpack_stream
-from .codecs.capabilities import all_capabilities
+from .codecs.encoders import Encoders
 from .errors import ErrorBoundExceeded, PlanError
 from .jobs import Job
 from .metrics import ErrorStats
@@ -172,17 +171,8 @@ def _plan(shape: tuple[int, ...], dtype: np.dtype[Any], coding: ChunkCoding) -> 
         lossy=(_NAME,),
         by_variable={_NAME: Override(codec=coding.codec, gop=shape[0], target=target)},
     )
-    (group,) = plan([facts], options, _depths()).groups
+    (group,) = plan([facts], options, Encoders.of_machine()).groups
     return without_video(group, "asked for") if exact else group
-
-
-@cache
-def _depths() -> dict[str, list[int]]:
-    return {
-        name: sorted({depth for _, depth in found.formats})
-        for name, found in all_capabilities().items()
-        if found.usable
-    }
 
 
 def _verify(

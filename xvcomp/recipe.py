@@ -56,7 +56,7 @@ _TARGETS: dict[str, Callable[[float], Target]] = {
 }
 _TARGET_KEYS = (*_TARGETS, "max_error", "lossless")
 _RELATIVE = ("absolute", "range", "pointwise")
-_CHOICE_KEYS = ("codec", "preset", "bits", "gop", "layout", "klt", "fold", "tile")
+_CHOICE_KEYS = ("codec", "encoder", "preset", "bits", "gop", "layout", "klt", "fold", "tile")
 _TOP_KEYS = (
     *_TARGET_KEYS,
     "peak",
@@ -246,8 +246,11 @@ def _override(table: Mapping[str, Any], where: str) -> Override:
 def _choices(table: Mapping[str, Any], where: str) -> Override:
     klt = _get(table, "klt", bool, where)
     layout: LayoutKind | None = _one_of(get_args(LayoutKind), table, "layout", where)
+    codec, encoder = (_get(table, key, str, where) for key in ("codec", "encoder"))
+    if codec is not None and encoder not in (None, codec):
+        raise PlanError(f"{where} names codec {codec!r} and encoder {encoder!r}: they are one key")
     return Override(
-        codec=_get(table, "codec", str, where),
+        codec=codec or encoder,
         bit_depth=_get(table, "bits", int, where),
         gop=_get(table, "gop", int, where),
         fold=_get(table, "fold", int, where),

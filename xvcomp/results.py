@@ -45,6 +45,7 @@ OnProgress = Callable[[Progress], None]
 class Override:
     """What a user decided for one variable or one group; ``None`` leaves it to the planner.
 
+    ``codec`` is an encoder's name, or ``auto`` (as ``None``), ``software`` or ``hardware``.
     ``tile`` is the largest height and width of a spatial block, in coded pixels.
     """
 

@@ -576,6 +576,8 @@ class GroupPlan:
 
     ``reasons`` says why, per choice (``codec``, ``layout`` ...). ``codecs`` (name and bit
     depth) and ``folds`` are what a trial may choose from; empty where it is decided.
+    ``fallback`` is what takes the codec's place should it fail; empty where that would
+    not be what was asked for.
     """
 
     name: str
@@ -597,6 +599,7 @@ class GroupPlan:
     reasons: Mapping[str, str] = field(default_factory=dict)
     codecs: tuple[tuple[str, int], ...] = ()
     folds: tuple[int, ...] = ()
+    fallback: tuple[tuple[str, int], ...] = ()
 
     @property
     def lossless(self) -> bool:

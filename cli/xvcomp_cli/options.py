@@ -136,7 +136,13 @@ _ENCODING_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     _names(("--lossy", "--lossy-vars", "lossy"), "Code these lossily, whatever they look like."),
     _names(("--lossless-vars", "lossless_vars"), "Keep these exactly."),
     click.option("--per-variable", is_flag=True, help="The target holds for each variable."),
-    click.option("--codec", metavar="NAME", help="Codec for every lossy group (`xvcomp codecs`)."),
+    click.option(
+        "--encoder",
+        "--codec",
+        "codec",
+        metavar="NAME",
+        help="auto, software, hardware, or a name that `xvcomp codecs` shows [default: auto]",
+    ),
     click.option("--preset", type=click.Choice(get_args(Preset)), help="[default: balanced]"),
     click.option(
         "--bits",

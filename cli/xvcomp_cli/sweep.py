@@ -50,7 +50,7 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> A
 @click.argument("src")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True,
               metavar="DIR", help="Folder for the results; made when missing.")  # fmt: skip
-@click.option("--codecs", metavar="A,B", callback=_words,
+@click.option("--encoders", "--codecs", "codecs", metavar="A,B", callback=_words,
               help="[default: libx265 and libsvtav1]")  # fmt: skip
 @click.option("--presets", metavar="A,B", callback=_presets,
               help="Of fast, balanced, best [default: all]")  # fmt: skip

@@ -3,12 +3,14 @@
 from .abc import Capabilities, Codec, StreamParams
 from .capabilities import all_capabilities, probe
 from .decoding import decode_packets
+from .encoders import Encoders
 from .registry import get, names, register
 from .segments import split
 
 __all__ = [
     "Capabilities",
     "Codec",
+    "Encoders",
     "StreamParams",
     "all_capabilities",
     "decode_packets",

@@ -5,6 +5,7 @@ row by row into the frame's memory and out of it, and nothing else happens.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -117,23 +118,36 @@ def read_frame(frame: Any, planes: Planes, index: int) -> None:
     CodecError
         If the frame is damaged, or has another size or another layout than ``planes``.
     """
-    name, sizes = frame.format.name, [p.shape[1:] for p in planes]
-    if not name.startswith(("gray", "yuv")) or name.endswith("be"):
-        raise CodecError(f"the decoder returned frames of {name}; planar gray or YUV is needed")
+    dtype = _sample_dtype(frame.format.name)
     if frame.is_corrupt:
         raise CodecError(f"frame {index} of the stream is damaged")
-    found = [(p.height, p.width) for p in frame.planes][: len(sizes)]
-    if found != sizes:
-        raise CodecError(f"frame {index} has planes of {found}, {sizes} were expected")
-    dtype = np.dtype("u1" if frame.format.components[0].bits == 8 else "<u2")
-    for source, target in zip(frame.planes, planes, strict=False):
-        target[index] = _samples(source, dtype)[:, : target.shape[2]]
+    # Small frames come by the hundred thousand: each attribute is asked for once.
+    sources = frame.planes
+    if len(sources) < len(planes):
+        raise CodecError(f"frame {index} has {len(sources)} planes, {len(planes)} were expected")
+    for source, target in zip(sources, planes, strict=False):
+        size = source.height, source.width
+        if size != target.shape[1:]:
+            raise CodecError(
+                f"frame {index} has a plane of {size}, {target.shape[1:]} was expected"
+            )
+        target[index] = _samples(source, dtype)[:, : size[1]]
+
+
+@cache
+def _sample_dtype(name: str) -> np.dtype[Any]:
+    """Return the type of a sample in a planar format of FFmpeg."""
+    if not name.startswith(("gray", "yuv")) or name.endswith("be"):
+        raise CodecError(f"the decoder returned frames of {name}; planar gray or YUV is needed")
+    import av
+
+    return np.dtype("u1" if av.VideoFormat(name).components[0].bits == 8 else "<u2")
 
 
 def _samples(plane: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
     """View a frame's plane, padding included: FFmpeg aligns the rows."""
-    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height]
-    return rows.view(dtype)
+    rows = np.frombuffer(plane, dtype).reshape(-1, plane.line_size // dtype.itemsize)
+    return rows[: plane.height]
 
 
 def _write(plane: Any, codes: NDArray[np.uint16], carrier: Carrier) -> None:

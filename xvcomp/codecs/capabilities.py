@@ -89,6 +89,7 @@ def _asked(key: _Key, refresh: bool) -> Capabilities:
     codec = registry.builtin()[key[0]]
     reason = codec.missing()
     if reason is not None:
+        reason = f"it needs {codec.needs}: {reason}" if codec.needs else reason
         return Capabilities(device=codec.device, via=codec.via, reason=reason)
     return (None if refresh else _load(key)) or _store(key, _in_child(key[0], _TIMEOUT_SECONDS))
 

@@ -9,6 +9,8 @@ from ._frames import allocate_planes, read_frame
 
 __all__ = ["decode_packets", "why"]
 
+_BIT_EXACT = 1 << 23
+"""FFmpeg's AV_CODEC_FLAG_BITEXACT."""
 # A file names the decoder that its writer happened to have.
 _SAME_FORMAT: tuple[tuple[str, ...], ...] = (("libdav1d", "libaom-av1", "av1"),)
 
@@ -85,6 +87,9 @@ def _open_decoder(info: StreamInfo, threads: int) -> Any:
         context.width, context.height = info.width, info.height
         context.thread_count = threads
         context.thread_type = "AUTO"
+        if name == "jpeg2000":
+            # Otherwise the irreversible wavelet is undone in floating point.
+            context.flags |= _BIT_EXACT
         # Without this, H.264 and HEVC paint over errors and return a wrong frame.
         context.options = {"err_detect": "crccheck+bitstream+buffer+explode"}
         return context

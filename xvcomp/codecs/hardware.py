@@ -6,9 +6,12 @@ the machine at hand. They are lossy here. Gray travels in 4:2:0 with constant ch
 which costs almost nothing. Each run has a process of its own, for drivers crash and hang.
 """
 
+import ctypes
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from ..spec import Chroma, Planes, Preset
@@ -53,6 +56,17 @@ _SPEED: dict[Family, dict[Preset, dict[str, str]]] = {
         "best": {"quality": "quality"},
     },
     "videotoolbox": {"fast": {"realtime": "1"}, "balanced": {}, "best": {}},
+}
+_NEEDS: dict[Family, str] = {
+    "nvenc": "an NVIDIA GPU that has an encoder, and NVIDIA's driver",
+    "qsv": "an Intel GPU, and Intel's media driver with oneVPL",
+    "amf": "an AMD GPU, and AMD's AMF runtime",
+    "videotoolbox": "a Mac, and a build of FFmpeg for macOS",
+}
+_DRIVERS: dict[Family, str] = {
+    "nvenc": "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1",
+    "qsv": "render node in /dev/dri",
+    "amf": "amfrt64.dll" if sys.platform == "win32" else "libamfrt64.so.1",
 }
 _SESSIONS = threading.BoundedSemaphore(2)
 """Consumer devices encode few streams at a time, and refuse to open one more."""
@@ -109,10 +123,18 @@ class HardwareCodec(PyavCodec):
         super().__init__(f"{standard}_{family}")
         self.standard = standard
         self.family = family
+        self.needs = _NEEDS[family]
         self.limits = limits(family, standard)
         self.depths = self.limits.depths_420
         self.min_size, self.max_size = self.limits.least, self.limits.most
         self.chromas = ("gray", "420", "444") if self.limits.depths_444 else ("gray", "420")
+
+    def missing(self) -> str | None:
+        """Look for the device's driver, which spares a process where there is none."""
+        reason = super().missing()
+        if reason is None and not in_child() and not _has_driver(self.family):
+            return f"there is no {_DRIVERS[self.family]}"
+        return reason
 
     def carriers(self, chroma: Chroma, bit_depth: int) -> Sequence[Carrier]:
         """Semi-planar 4:2:0, which every device takes; 4:4:4 on NVENC."""
@@ -158,6 +180,18 @@ class HardwareCodec(PyavCodec):
             return super().run(planes, carrier, params)
         with _SESSIONS:
             return encode_in_child(self.name, planes, params)
+
+
+def _has_driver(family: Family) -> bool:
+    if family == "videotoolbox":
+        return True
+    if family == "qsv":
+        return sys.platform != "linux" or any(Path("/dev/dri").glob("renderD*"))
+    try:
+        ctypes.CDLL(_DRIVERS[family])
+    except OSError:
+        return False
+    return True
 
 
 def hardware_codecs() -> list[HardwareCodec]:

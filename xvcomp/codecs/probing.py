@@ -78,7 +78,8 @@ def probe_formats(codec: PyavCodec) -> Capabilities:
         if None in worked:
             lossless.append((chroma, depth))
     if not formats:
-        return Capabilities(device=codec.device, via=codec.via, reason=reasons[0])
+        why = f"it needs {codec.needs}: {reasons[0]}" if codec.needs else reasons[0]
+        return Capabilities(device=codec.device, via=codec.via, reason=why)
     odd = tuple(_odd(codec, formats))
     return Capabilities(
         formats=tuple(formats),

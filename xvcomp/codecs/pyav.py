@@ -9,6 +9,7 @@ PyAV is imported at first use, so that ``import xvcomp.codecs`` stays light.
 
 import io
 import itertools
+import logging
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -22,6 +23,8 @@ from .abc import Capabilities, Codec, StreamParams
 from .decoding import decode_packets, why
 
 __all__ = ["MP4_OPTIONS", "PyavCodec", "timed"]
+
+_log = logging.getLogger(__name__)
 
 MP4_OPTIONS = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
 
@@ -39,6 +42,8 @@ class PyavCodec(Codec):
     max_size: tuple[int, int] = (8192, 8192)
     device: ClassVar[str] = "cpu"
     via: ClassVar[str] = "PyAV"
+    needs: str = ""
+    """What a machine must have, in words, for those that few machines have."""
     reads_anywhere: ClassVar[bool] = True
     chromas: tuple[Chroma, ...] = ("gray", "420", "444")
     depths: tuple[int, ...] = (8, 10, 12)
@@ -180,9 +185,10 @@ class _Run:
         try:
             stream.codec_context.open()
         except av.FFmpegError as error:
+            _log.debug("%s was given %s", self.name, self.options)
             raise CodecUnavailable(
-                f"{self.name} does not open: {why(error)} "
-                f"({height} x {width} {self.carrier.pix_fmt}, {self.options})"
+                f"{self.name} does not open ({height} x {width} {self.carrier.pix_fmt}): "
+                f"{why(error)}"
             ) from error
         return stream
 

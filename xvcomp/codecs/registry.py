@@ -1,7 +1,7 @@
 """Codecs by name."""
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ..errors import CodecUnavailable
 from .abc import Codec
@@ -9,7 +9,7 @@ from .abc import Codec
 if TYPE_CHECKING:
     from .pyav import PyavCodec
 
-__all__ = ["builtin", "get", "is_builtin", "names", "register"]
+__all__ = ["builtin", "get", "is_builtin", "kind", "names", "register"]
 
 _registered: dict[str, Codec] = {}
 
@@ -26,6 +26,14 @@ def get(name: str) -> Codec:
     if codec is None:
         raise CodecUnavailable(f"no codec is called {name!r}; known: {', '.join(names())}")
     return codec
+
+
+def kind(name: str) -> Literal["software", "program", "hardware"]:
+    """Say what runs a codec: a library in this process, another program, or a device."""
+    codec = get(name)
+    if getattr(codec, "device", "cpu") == "hardware":
+        return "hardware"
+    return "program" if getattr(codec, "via", "PyAV") == "ffmpeg" else "software"
 
 
 def names() -> tuple[str, ...]:

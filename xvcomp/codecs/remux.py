@@ -13,6 +13,8 @@ __all__ = ["to_segment"]
 
 _NON_SYNC = 0x0101_0000
 """ISO/IEC 14496-12, 8.8.3.1: depends on other samples, and is no sync sample."""
+_PATH = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd")
+_STSD_HEAD, _ENTRY_HEAD = 8, 86
 _TFHD_SIZES = ((0x1, 8), (0x2, 4), (0x8, 4), (0x10, 4))
 _TFHD_FLAGS = 0x20
 _TRUN_FLAGS = 0x4
@@ -76,17 +78,30 @@ def _copy(source: Any, container: Any) -> list[bool]:
 
 
 def _with_gops(segment: memoryview, gop: int) -> bytes:
-    """Unmark all keyframes but every ``gop``-th one.
+    """Unmark all keyframes of a JPEG 2000 track but every ``gop``-th one.
 
     FFmpeg's muxer takes each frame of an intra-only codec for a keyframe and gives it a
     fragment of its own, whatever the packet says.
     """
     changed = bytearray(segment)
+    _name_entry(changed)
     fragments = [place for kind, place in _boxes(changed, 0, len(changed)) if kind == b"moof"]
     for index, place in enumerate(fragments):
         if index % gop:
             _unmark(changed, place)
     return bytes(changed)
+
+
+def _name_entry(data: bytearray) -> None:
+    """Call the track ``mjp2``, and blank the box of MPEG-4 that holds nothing but bit rates."""
+    place = (0, len(data))
+    for wanted in _PATH:
+        place = next(found for kind, found in _boxes(data, *place) if kind == wanted)
+    start = place[0] + _STSD_HEAD
+    data[start + 4 : start + 8] = b"mjp2"
+    for kind, (first, last) in _boxes(data, start + _ENTRY_HEAD, place[1]):
+        if kind == b"esds":
+            data[first - 4 : last] = b"free" + bytes(last - first)
 
 
 def _unmark(data: bytearray, moof: tuple[int, int]) -> None:

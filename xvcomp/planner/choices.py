@@ -1,71 +1,25 @@
-"""The coder's settings of one group: codec, depth, GOP, blocks, transform and layout."""
+"""The coder's settings of one group: depth, GOP, blocks, transform and layout."""
 
-from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from ..codecs.encoders import Encoders
 from ..errors import PlanError
 from ..memory import Memory
 from ..results import Override
-from ..spec import Bpppb, LayoutKind, Psnr, Quality, Ratio, Target
+from ..spec import LayoutKind
 
-__all__ = ["bit_depth", "block", "codec", "gop", "layout", "transform"]
+__all__ = ["bit_depth", "block", "folds_to_try", "gop", "layout", "transform"]
 
 _MAX_BLOCK = 2048
 _BLOCK = 1024
 _LEAST_BLOCK = 64
 _LEAST_GOP = 8
 _EVEN = 8
-_CODECS = ("libx265", "libsvtav1")
 _FOLDS = {"balanced": (1, 4, 8, 16, 24), "best": (1, 2, 4, 8, 16, 24, 32)}
 _LIGHT_GOP_SAMPLES = 4_000_000
 _LONGEST_GOP = 256
 _GOPS = {"fast": 48, "balanced": 96, "best": 256}
 _MAX_KLT_BANDS = 128
-
-
-def codec(own: Override, target: Target, codecs: Mapping[str, Sequence[int]]) -> tuple[str, str]:
-    """Choose the codec, and say why."""
-    if own.codec is not None:
-        if own.codec not in codecs:
-            raise PlanError(
-                f"codec {own.codec!r} cannot be used here; usable: {', '.join(sorted(codecs))} "
-                "(see `xvcomp codecs`)"
-            )
-        return own.codec, "asked for"
-    if not codecs:
-        raise PlanError("no video codec works on this machine: see `xvcomp codecs`")
-    low = _is_low_rate(target)
-    preferred = ["libsvtav1", "libx265"] if low else ["libx265", "libsvtav1"]
-    for name in [*preferred, "libx264", *sorted(codecs)]:
-        if name in codecs:
-            why = "AV1 is ahead at low rates" if low else "12 bits reach high quality"
-            return name, why if name == preferred[0] else "the best of those that work here"
-    raise PlanError("no video codec works on this machine: see `xvcomp codecs`")
-
-
-def _is_low_rate(target: Target) -> bool:
-    match target:
-        case Psnr(db=db) | Quality(db=db):
-            return db < 38
-        case Bpppb(bits=bits):
-            return bits <= 0.15
-        case Ratio(ratio=ratio):
-            return ratio >= 150
-        case _:
-            return False
-
-
-def codecs_to_try(
-    own: Override, preset: str, codecs: Mapping[str, Sequence[int]]
-) -> tuple[tuple[str, int], ...]:
-    """Return codecs, with their depths, that a trial may choose from."""
-    if own.codec is not None or own.bit_depth is not None or preset == "fast":
-        return ()
-    return tuple(
-        (name, max(depth for depth in codecs[name] if depth <= 12))
-        for name in _CODECS
-        if name in codecs
-    )
 
 
 def folds_to_try(own: Override, preset: str, bands: int, frame_dim: str | None) -> tuple[int, ...]:
@@ -76,9 +30,9 @@ def folds_to_try(own: Override, preset: str, bands: int, frame_dim: str | None) 
     return tuple(fold for fold in _FOLDS[preset] if fold * bands <= _MAX_KLT_BANDS)
 
 
-def bit_depth(own: Override, codec: str, codecs: Mapping[str, Sequence[int]]) -> tuple[int, str]:
+def bit_depth(own: Override, codec: str, encoders: Encoders) -> tuple[int, str]:
     """Choose the bits of a code, and say why."""
-    depths = codecs[codec]
+    depths = encoders.depths(codec)
     if own.bit_depth is not None:
         if own.bit_depth not in depths:
             raise PlanError(

@@ -4,12 +4,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from ..codecs.encoders import Encoders
 from ..errors import PlanError
 from ..memory import Memory
 from ..results import Options
 from ..spec import GroupPlan, Lossless, Plan, Psnr, Target
 from . import choices
 from .clusters import check_same_grid, clusters, group_name, quality_set, why_group
+from .encoder import choose_encoder, encoders_to_try, replacements
 from .facts import VariableFacts, frame_axes, group_shape
 from .naming import resolve
 from .overrides import override, own_choice
@@ -25,7 +27,9 @@ _MAX_BLOCKS = 2047
 
 
 def plan(
-    facts: Sequence[VariableFacts], options: Options, codecs: Mapping[str, Sequence[int]]
+    facts: Sequence[VariableFacts],
+    options: Options,
+    codecs: Encoders | Mapping[str, Sequence[int]],
 ) -> Plan:
     """Plan a cube.
 
@@ -33,8 +37,8 @@ def plan(
     ----------
     facts : sequence of VariableFacts
     options : Options
-    codecs : Mapping[str, sequence of int]
-        Usable codecs and their bit depths in a single plane.
+    codecs : Encoders, or Mapping[str, sequence of int]
+        What may be chosen from; as a mapping, software that works and its bit depths.
 
     Raises
     ------
@@ -47,6 +51,7 @@ def plan(
         [each.name for each in facts if each.is_coord],
     )
     _check_names(options)
+    encoders = Encoders.of(codecs)
     target = options.target or DEFAULT_TARGET
     sidecar: dict[str, str] = {}
     lossy: list[VariableFacts] = []
@@ -65,7 +70,7 @@ def plan(
     named = {name: key for key, names in (options.groups or {}).items() for name in names}
     groups = [
         *(
-            _lossy_group(members, options, target, codecs, named)
+            _lossy_group(members, options, target, encoders, named)
             for members in clusters(lossy, options, named)
         ),
         *(_lossless_group(each, reason, options) for each, reason in exact),
@@ -126,7 +131,7 @@ def _lossy_group(
     members: list[VariableFacts],
     options: Options,
     target: Target,
-    codecs: Mapping[str, Sequence[int]],
+    encoders: Encoders,
     named: Mapping[str, str],
 ) -> GroupPlan:
     first = members[0]
@@ -136,8 +141,8 @@ def _lossy_group(
     own = override(members, options)
     preset = own.preset or options.preset
     goal = own.target or target
-    codec, why_codec = choices.codec(own, goal, codecs)
-    bit_depth, why_depth = choices.bit_depth(own, codec, codecs)
+    codec, why_codec = choose_encoder(own, preset, goal, encoders)
+    bit_depth, why_depth = choices.bit_depth(own, codec, encoders)
     repeat = first.repeat
     time, bands, height, width = group_shape(members, axes, repeat)
     fold = own.fold or 1
@@ -173,7 +178,8 @@ def _lossy_group(
             "transform": why_transform,
             "layout": why_layout,
         },
-        codecs=choices.codecs_to_try(own, preset, codecs),
+        codecs=encoders_to_try(own, preset, goal, encoders),
+        fallback=replacements(own, codec, goal, encoders),
         folds=choices.folds_to_try(own, preset, bands, axes[0]),
     )
 

@@ -11,9 +11,10 @@ from typing import Any, get_args
 import xarray as xr
 
 from .. import api
-from ..codecs.capabilities import all_capabilities
+from ..codecs.encoders import Encoders
 from ..dataset import as_dataset
 from ..errors import PlanError
+from ..planner import check_encoder
 from ..results import OnProgress
 from ..spec import Preset
 from ..version import __version__
@@ -113,14 +114,10 @@ def sweep(
 
 def _chosen_codecs(wanted: Sequence[str] | None) -> tuple[str, ...]:
     """Find out before the long work which codecs there are."""
-    usable = [name for name, found in all_capabilities().items() if found.usable]
+    encoders = Encoders.of_machine()
     for name in wanted or ():
-        if name not in usable:
-            raise PlanError(
-                f"codec {name!r} cannot be used here; usable: {', '.join(usable) or 'none'} "
-                "(see `xvcomp codecs`)"
-            )
-    chosen = tuple(wanted or (name for name in _CODECS if name in usable))
+        check_encoder(name, encoders)
+    chosen = tuple(wanted or encoders.usable(_CODECS))
     if not chosen:
         raise PlanError(f"neither of {', '.join(_CODECS)} works here: see `xvcomp codecs`")
     return chosen
