@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xvcomp import planes, spec
-from xvcomp.transforms import folding, klt, quantize
+from xvcomp.transforms import folding, klt, per_band, quantize
 
 
 def _values(bands, seed=0, mean=1e4, size=100.0, shape=(4, 12, 10)):
@@ -155,3 +155,12 @@ def test_tiles_are_laid_out_compactly_within_the_codec_limits():
     assert planes.choose_columns(10, 64, 64, (8192, 8192)) in (2, 5)
     assert planes.choose_columns(9, 64, 64, (8192, 8192)) == 3
     assert planes.choose_columns(16, 1024, 1024, (2048, 8192)) == 8
+
+
+def test_arithmetic_per_band_has_the_bits_of_broadcasting():
+    values = np.random.default_rng(5).normal(size=(3, 4, 50)) * 1e3
+    numbers = np.array([1e-5, 3.0, -0.1, 7e9])
+    for operation in (np.subtract, np.multiply, np.add):
+        found = values.copy()
+        per_band.apply(operation, found, numbers)
+        np.testing.assert_array_equal(found, operation(values, numbers[:, None]))

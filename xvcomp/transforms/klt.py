@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..spec import Array, Klt
+from . import per_band
 
 __all__ = ["Moments", "fit", "forward", "identity", "inverse", "select"]
 
@@ -159,9 +160,9 @@ def inverse(levels: NDArray[np.float64], klt: Klt, step: float) -> NDArray[np.fl
     flat = levels.reshape(time, components, y * x)
     gains = step / 2**klt.shift / klt.weights.numpy()
     if np.array_equal(matrix, np.eye(components)):
-        exact = flat * gains[:, None]
+        exact = flat.copy()
     else:
         exact = np.matmul(matrix, flat)
-        exact *= gains[:, None]
-    exact += klt.means.numpy().astype(np.float64)[:, None]
+    per_band.apply(np.multiply, exact, gains)
+    per_band.apply(np.add, exact, klt.means.numpy().astype(np.float64))
     return np.asarray(exact.reshape(time, len(gains), y, x))

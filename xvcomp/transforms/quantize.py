@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..spec import Quantization
+from . import per_band
 
 __all__ = ["dequantize", "fit", "quantize", "smallest_step"]
 
@@ -65,5 +66,5 @@ def quantize(components: NDArray[np.float64], q: Quantization) -> NDArray[np.uin
 def dequantize(codes: NDArray[np.generic], q: Quantization) -> NDArray[np.float64]:
     """Return codes minus their offsets, exactly; the step is applied by ``klt.inverse``."""
     levels = codes.astype(np.float64)
-    levels -= np.array(q.offsets, dtype=np.float64)[:, None, None]
+    per_band.apply(np.subtract, levels, np.array(q.offsets, dtype=np.float64))
     return levels
