@@ -128,13 +128,16 @@ class Part:
         for row in rows:
             spool.add(row)
         try:
-            return self._add_parquet(name, spool, spool.schema(), 0)
+            return self._add_parquet(name, spool, spool.schema(), 0, tiny=True)
         finally:
             spool.close()
 
-    def _add_parquet(self, name: str, spool: RowSpool, schema: Any, part: int) -> ByteRange:
+    def _add_parquet(
+        self, name: str, spool: RowSpool, schema: Any, part: int, *, tiny: bool = False
+    ) -> ByteRange:
         with tempfile.SpooledTemporaryFile(max_size=_CHUNK) as file:
-            write_parquet(file, (batch for _, batch in spool.batches(schema, part)), schema)
+            batches = (batch for _, batch in spool.batches(schema, part))
+            write_parquet(file, batches, schema, tiny=tiny)
             nbytes = file.tell()
             file.seek(0)
             return self._zip.add(name, nbytes, iter(lambda: file.read(_CHUNK), b""))

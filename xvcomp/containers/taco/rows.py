@@ -147,10 +147,16 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def write_parquet(file: IO[bytes], batches: Iterable[Any], schema: Any) -> None:
-    """Write record batches as one Parquet file, row group by row group."""
+def write_parquet(
+    file: IO[bytes], batches: Iterable[Any], schema: Any, *, tiny: bool = False
+) -> None:
+    """Write record batches as one Parquet file, row group by row group.
+
+    Of a ``tiny`` table, what helps large ones would be most of the file.
+    """
     arrow = import_pyarrow()
-    with arrow.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+    options = dict.fromkeys(("write_statistics", "use_dictionary", "store_schema"), not tiny)
+    with arrow.parquet.ParquetWriter(file, schema, compression="zstd", **options) as writer:
         waiting: list[Any] = []
         for batch in batches:
             waiting.append(batch)

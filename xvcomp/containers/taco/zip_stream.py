@@ -63,17 +63,25 @@ class StoredZip:
             If the chunks come to another size.
         """
         start, head = self.position, _local_header(name, nbytes, 0)
+        pieces = iter(chunks)
+        first = next(pieces, b"")
+        crc = zlib.crc32(first)
+        # The checksum comes before the bytes: small members know it, of others it is mended.
+        if len(first) == nbytes:
+            head = _local_header(name, nbytes, crc)
         self._file.write(head)
-        crc = found = 0
-        for chunk in chunks:
+        self._file.write(first)
+        found = len(first)
+        for chunk in pieces:
             crc, found = zlib.crc32(chunk, crc), found + len(chunk)
             self._file.write(chunk)
         if found != nbytes:
             raise ContainerError(f"{name} changed while it was read: {found} bytes, not {nbytes}")
-        self._file.seek(start)
-        self._file.write(_local_header(name, nbytes, crc))
         self.position = start + len(head) + nbytes
-        self._file.seek(self.position)
+        if len(first) < nbytes:
+            self._file.seek(start)
+            self._file.write(_local_header(name, nbytes, crc))
+            self._file.seek(self.position)
         self._note(name, nbytes, crc, start)
         return ByteRange(start + len(head), nbytes)
 
