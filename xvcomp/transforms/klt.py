@@ -159,10 +159,8 @@ def inverse(levels: NDArray[np.float64], klt: Klt, step: float) -> NDArray[np.fl
     time, components, y, x = levels.shape
     flat = levels.reshape(time, components, y * x)
     gains = step / 2**klt.shift / klt.weights.numpy()
-    if np.array_equal(matrix, np.eye(components)):
-        exact = flat.copy()
-    else:
-        exact = np.matmul(matrix, flat)
+    is_identity = np.array_equal(matrix, np.eye(components))
+    exact = flat.copy() if is_identity else np.matmul(matrix, flat)
     per_band.apply(np.multiply, exact, gains)
     per_band.apply(np.add, exact, klt.means.numpy().astype(np.float64))
     return np.asarray(exact.reshape(time, len(gains), y, x))
