@@ -25,7 +25,7 @@ class TacoSample:
     id : str
         Unique in the dataset; a plain name, without slashes, colons, commas or quotes.
     path : Path
-        The cube file.
+        The cube file; a text will do.
     side_files : tuple of Path
         Files that belong to it. All samples of a dataset have the same ones: a file
         ``<id>_mask.tif`` or ``<id>.json`` is called ``mask.tif`` or ``cube.json`` inside.
@@ -45,6 +45,9 @@ class TacoSample:
 
     def __post_init__(self) -> None:
         check_id(self.id)
+        # Texts will do for paths.
+        object.__setattr__(self, "path", Path(self.path))
+        object.__setattr__(self, "side_files", tuple(Path(each) for each in self.side_files))
         for name in self.columns:
             _check_column(name)
         names = self.names
