@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import pickle
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import Any
 from ..errors import PlanError, XvcompError
 from .items import CubeResult
 from .job import Job
-from .worker import Limits, close_children, work
+from .worker import Limits, work
 
 __all__ = ["connected", "spread", "thread_count"]
 
@@ -51,7 +52,7 @@ def connected(scheduler: str | None, workers: int, scratch: Path) -> Iterator[An
             processes=True,
             # The workers only watch; the processes that encode are limited by `work`.
             memory_limit=0,
-            dashboard_address=None,
+            dashboard_address=":0",
             silence_logs=logging.CRITICAL,
             local_directory=str(scratch),
         ) as cluster,
@@ -73,10 +74,7 @@ def _existing(make_client: Any, scheduler: str) -> Iterator[Any]:
     except (OSError, TimeoutError, ValueError) as error:
         raise PlanError(f"no Dask worker answers at {scheduler}: {error}") from error
     with client:
-        try:
-            yield client
-        finally:
-            client.run(close_children)
+        yield client
 
 
 def thread_count(client: Any) -> int:
@@ -99,7 +97,7 @@ def spread(client: Any, jobs: Iterable[Job], limits: Limits) -> Iterator[CubeRes
     def submit(job: Job) -> Any:
         name = f"xvcomp-{run}-{job.key}"
         at_work[name] = job
-        return client.submit(work, job, limits, key=name, pure=False)
+        return client.submit(work, job.task, pickle.dumps(job), limits, key=name, pure=False)
 
     ahead = _AHEAD * thread_count(client)
     futures = [submit(job) for job in itertools.islice(waiting, ahead)]

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-__all__ = ["BatchProgress", "BatchResult", "CubeResult", "FailureKind", "Item"]
+__all__ = ["BatchProgress", "BatchResult", "CubeResult", "FailureKind", "Item", "Task"]
 
 FailureKind = Literal[
     "input", "target", "encoder", "promise", "crash", "memory", "time", "lost", "disk", "internal"
@@ -27,6 +27,34 @@ class Item:
 
     id: str
     source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """What a Dask worker has to know of a job; the rest is for the process that does it.
+
+    Parameters
+    ----------
+    key, id, source : str
+        As in `CubeResult`.
+    folder : str
+        Where the file ``<key>.mp4`` is left.
+    """
+
+    key: str
+    id: str
+    source: str
+    folder: str
+
+    @property
+    def path(self) -> Path:
+        """The cube file."""
+        return Path(self.folder) / f"{self.key}.mp4"
+
+    def failed(self, kind: FailureKind, reason: str) -> "CubeResult":
+        """Return the result of a failure."""
+        text = " ".join(reason.split())
+        return CubeResult(key=self.key, id=self.id, source=self.source, kind=kind, reason=text)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,7 +20,7 @@ from ..local_copies import local_copy
 from ..planner.facts import frame_axes
 from ..results import Options, Report
 from .identity import sha256_of
-from .items import CubeResult, FailureKind
+from .items import CubeResult, FailureKind, Task
 from .listing import CUBE_SUFFIXES, is_sample, is_url
 
 __all__ = ["Job", "make_cube", "opened"]
@@ -32,15 +32,11 @@ _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
+class Job(Task):
     """Everything that a process needs to make one cube.
 
     Parameters
     ----------
-    key, id, source : str
-        As in `CubeResult`.
-    folder : str
-        Where the file ``<key>.mp4`` is left, and where a remote source is copied to.
     options : Options
     group : str or None
         Group of a NetCDF file or Zarr store.
@@ -48,23 +44,14 @@ class Job:
         Dims that the cube must have.
     """
 
-    key: str
-    id: str
-    source: str
-    folder: str
     options: Options
     group: str | None = None
     dims: tuple[str, ...] = ()
 
     @property
-    def path(self) -> Path:
-        """The cube file."""
-        return Path(self.folder) / f"{self.key}.mp4"
-
-    def failed(self, kind: FailureKind, reason: str) -> CubeResult:
-        """Return the result of a failure."""
-        text = " ".join(reason.split())
-        return CubeResult(key=self.key, id=self.id, source=self.source, kind=kind, reason=text)
+    def task(self) -> Task:
+        """Return what a Dask worker has to know."""
+        return Task(key=self.key, id=self.id, source=self.source, folder=self.folder)
 
 
 def make_cube(job: Job) -> CubeResult:

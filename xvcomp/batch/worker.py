@@ -2,6 +2,7 @@
 
 Each thread of a worker keeps one child for all its jobs, because starting one costs a
 second. A child that dies, hangs or takes too much memory costs its job, and is replaced.
+The worker itself loads neither xarray nor codecs.
 """
 
 import contextlib
@@ -9,6 +10,7 @@ import os
 import pickle
 import select
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -20,11 +22,13 @@ from typing import IO, Literal
 
 import psutil
 
-from .child import LENGTH
-from .items import CubeResult
-from .job import Job
+from .items import CubeResult, Task
 
-__all__ = ["Limits", "close_children", "work"]
+__all__ = ["LENGTH", "Limits", "work"]
+
+LENGTH = struct.Struct(">Q")
+"""What comes before each message of a child."""
+
 
 _POLL_SECONDS = 0.2
 _ATTEMPTS = 2
@@ -46,20 +50,29 @@ class Limits:
     seconds: float | None = None
 
 
-def work(job: Job, limits: Limits) -> CubeResult:
+def work(task: Task, job: bytes, limits: Limits) -> CubeResult:
     """Make a cube; runs in a thread of a Dask worker.
 
+    Parameters
+    ----------
+    task : Task
+    job : bytes
+        The pickled `Job`, for the child.
+    limits : Limits
+
+    Notes
+    -----
     A process that dies gets one more attempt: what killed it may have been a neighbour
     that took all memory.
     """
-    if not os.path.isdir(job.folder):
+    if not os.path.isdir(task.folder):
         where = os.uname().nodename if hasattr(os, "uname") else "this machine"
-        return job.failed(
-            "disk", f"{where} has no folder {job.folder}; all workers need the same file system"
+        return task.failed(
+            "disk", f"{where} has no folder {task.folder}; all workers need the same file system"
         )
     for attempt in range(_ATTEMPTS):
         child = _own_child()
-        result = child.make(job, limits)
+        result = child.make(task, job, limits)
         if result.kind != "crash" or attempt == _ATTEMPTS - 1:
             break
     return result
@@ -80,15 +93,6 @@ def _own_child() -> "_Child":
     return child
 
 
-def close_children() -> None:
-    """End all children of this process; for workers that live on."""
-    with _lock:
-        gone = list(_children.values())
-        _children.clear()
-    for child in gone:
-        child.end()
-
-
 class _Child:
     """One process of `child`."""
 
@@ -106,27 +110,32 @@ class _Child:
             env={**os.environ, "PYTHONPATH": path, **dict.fromkeys(_THREADS, "1")},
             start_new_session=True,
         )
+        self._ready = False
 
     @property
     def alive(self) -> bool:
         """Whether it takes jobs."""
         return self._process.poll() is None
 
-    def make(self, job: Job, limits: Limits) -> CubeResult:
+    def make(self, task: Task, job: bytes, limits: Limits) -> CubeResult:
         """Hand a job over, and wait for its result."""
-        self._errors.truncate(0)
-        try:
-            self._stdin.write(pickle.dumps(job))
+        # The child writes where this leaves the position: they share one open file.
+        self._errors.seek(0)
+        self._errors.truncate()
+        broken = None
+        with contextlib.suppress(BrokenPipeError):
+            if not self._ready:
+                self._read()
+                self._ready = True
+            self._stdin.write(job)
             self._stdin.flush()
             broken = self._wait(limits)
-        except BrokenPipeError:
-            broken = None
         if broken is not None:
             self.end()
-            return job.failed(*broken)
+            return task.failed(*broken)
         result = self._read()
         if result is None:
-            return job.failed("crash", self._epitaph())
+            return task.failed("crash", self._epitaph())
         if limits.memory is not None and self._rss() > limits.memory // 2:
             # What libraries keep is no memory of the next cube.
             self.end()
