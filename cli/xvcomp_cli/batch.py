@@ -73,6 +73,8 @@ def _recipes(
               help="Cut a dataset into parts of about this size.")  # fmt: skip
 @click.option("--collection", type=click.Path(path_type=Path), metavar="FILE",
               help="What a dataset says of itself: TOML or JSON.")  # fmt: skip
+@click.option("--columns", type=click.Path(path_type=Path), metavar="FILE",
+              help="CSV or Parquet with a column id, and more: split, labels ...")  # fmt: skip
 @click.option("--keep-work", is_flag=True, help="Keep the files that a dataset was made from.")
 @overwrite_option
 @json_option
@@ -90,7 +92,9 @@ def batch(ctx: click.Context, /, src: tuple[str, ...], out: Path, **given: Any) 
     """
     from xvcomp.batch import run
     from xvcomp.containers.taco import load_collection
+    from xvcomp.cube_columns import load_columns
 
+    columns = None if given["columns"] is None else load_columns(given["columns"])
     collection = None if given["collection"] is None else load_collection(given["collection"])
     with _Display(quiet=given["quiet"]) as display:
         done = run(
@@ -108,6 +112,7 @@ def batch(ctx: click.Context, /, src: tuple[str, ...], out: Path, **given: Any) 
             keep_work=given["keep_work"],
             part_nbytes=given["part_size"],
             collection=collection,
+            columns=columns,
             on_progress=display.update,
             **library_keywords(given),
         )

@@ -1,11 +1,13 @@
 """Put finished cubes into a TACO dataset, in order of their ids."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..containers.taco import Collection, TacoSample, write_taco
 from ..cube_columns import cube_columns
+from ..errors import ContainerError
 from .items import CubeResult
+from .listing import is_url
 from .workspace import Workspace
 
 __all__ = ["assemble"]
@@ -16,6 +18,7 @@ def assemble(
     cubes: Sequence[CubeResult],
     collection: Collection | None,
     part_nbytes: int | None,
+    columns: Mapping[str, Mapping[str, object]],
 ) -> tuple[Path, ...]:
     """Write the dataset; it appears when it is complete.
 
@@ -29,19 +32,39 @@ def assemble(
         ``None``: the name of the dataset and nothing else.
     part_nbytes : int or None
         As in `write_taco`.
+    columns : Mapping
+        The user's columns of each sample, by id.
+
+    Raises
+    ------
+    ContainerError
+        If a cube file is not what the journal says.
     """
     name = space.out.name.split(".")[0] or "cubes"
     about = collection or Collection(id=name)
     space.mark_assembled()
     return tuple(
         write_taco(
-            space.out, _samples(space, cubes), about, part_nbytes=part_nbytes, overwrite=True
+            space.out,
+            _samples(space, cubes, columns),
+            about,
+            part_nbytes=part_nbytes,
+            overwrite=True,
         )
     )
 
 
-def _samples(space: Workspace, cubes: Sequence[CubeResult]) -> Iterator[TacoSample]:
+def _samples(
+    space: Workspace, cubes: Sequence[CubeResult], columns: Mapping[str, Mapping[str, object]]
+) -> Iterator[TacoSample]:
     for cube in cubes:
         path = space.cube(cube.id)
-        columns = {**cube_columns(path), "xvcomp:source": cube.source}
-        yield TacoSample(id=cube.id, path=path, columns=columns)
+        found = cube_columns(path)
+        if found["xvcomp:sha256"] != cube.sha256:
+            raise ContainerError(
+                f"{path} was changed since it was made; start the same command again"
+            )
+        # Where a cube came from on this machine is nobody's business but its maker's.
+        source = cube.source if is_url(cube.source) else Path(cube.source).name
+        own = columns.get(cube.id, {})
+        yield TacoSample(id=cube.id, path=path, columns={**found, "xvcomp:source": source, **own})

@@ -14,6 +14,7 @@ import psutil
 
 from ..api import options_of
 from ..codecs.capabilities import all_capabilities
+from ..containers.taco.rows import import_pyarrow
 from ..pipeline.parallel import cpu_count
 from ..results import Options
 from ..version import __version__
@@ -55,6 +56,7 @@ class BatchOptions:
     keep_work: bool = False
     part_nbytes: int | None = None
     collection: "Collection | None" = None
+    columns: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     def options_for(self, item: Item) -> Options:
         """Return the options of one cube: of the first pattern that fits its id or source."""
@@ -94,6 +96,7 @@ def run(
     keep_work: bool = False,
     part_nbytes: int | None = None,
     collection: "Collection | None" = None,
+    columns: Mapping[str, Mapping[str, object]] | None = None,
     on_progress: OnBatch | None = None,
     **keywords: Any,
 ) -> BatchResult:
@@ -137,6 +140,8 @@ def run(
         Cut the dataset into parts of about this size.
     collection : Collection, optional
         What the dataset says of itself.
+    columns : Mapping, optional
+        Further columns of its table, by id (see `cube_columns.load_columns`).
     on_progress : callable, optional
         Called with `BatchProgress`.
     **keywords
@@ -171,9 +176,13 @@ def run(
         keep_work=keep_work,
         part_nbytes=part_nbytes,
         collection=collection,
+        columns=columns or {},
     )
     items = list_items(sources)
     space = Workspace(Path(out).absolute())
+    if space.is_archive:
+        # Not after hours of work.
+        import_pyarrow()
     with space.used(overwrite=overwrite) as scratch:
         batch = _Batch(asked=asked, space=space, scratch=scratch, on_progress=on_progress)
         result = batch.make(items)
@@ -206,7 +215,8 @@ class _Batch:
         files: tuple[Path, ...] = ()
         if self._space.is_archive and done:
             self._tell("assemble")
-            files = assemble(self._space, done, self._asked.collection, self._asked.part_nbytes)
+            asked = self._asked
+            files = assemble(self._space, done, asked.collection, asked.part_nbytes, asked.columns)
         self._tell("report")
         return self._report(cubes, files)
 
