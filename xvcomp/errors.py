@@ -9,6 +9,7 @@
     │   └── CodecUnavailable               this machine cannot run it
     ├── ContainerError (OSError)           not an xvcomp file, damaged or cut short
     │   └── ManifestError (ValueError)     its manifest is unreadable or too new
+    ├── HubError (OSError)                 a hub refused, or did not answer any more
     └── ErrorBoundExceeded (RuntimeError)  verification found a broken promise
 """
 
@@ -17,6 +18,7 @@ __all__ = [
     "CodecUnavailable",
     "ContainerError",
     "ErrorBoundExceeded",
+    "HubError",
     "ManifestError",
     "PlanError",
     "TargetError",
@@ -60,6 +62,10 @@ class ContainerError(XvcompError, OSError):
 
 class ManifestError(ContainerError, ValueError):
     """The manifest is unreadable, or newer than this version can read."""
+
+
+class HubError(XvcompError, OSError):
+    """A hub of datasets refused what was asked, or stopped answering."""
 
 
 class ErrorBoundExceeded(XvcompError, RuntimeError):
