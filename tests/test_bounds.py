@@ -306,7 +306,7 @@ def test_no_codec_is_needed_for_a_bound_that_packets_keep_alone(tmp_path, monkey
     def broken(*_args, **_keywords):
         raise xvcomp.CodecError("out of order")
 
-    for codec in capabilities.registry._builtin().values():
+    for codec in capabilities.registry.builtin().values():
         monkeypatch.setattr(type(codec), "encode", broken)
     _, back = encoded(ds, tmp_path / "c.mp4", xvcomp.MaxError(0.01))
     assert worst(ds.v, back.v) <= 0.01

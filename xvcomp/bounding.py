@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Self
 
 from .bounds import corrections
@@ -19,6 +20,7 @@ from .pipeline import (
     prepare,
     trial,
 )
+from .replacing import or_replaced
 from .spec import GroupPlan, MaxError, Preset
 
 __all__ = ["Candidate", "PacketJob", "best_bounded"]
@@ -181,14 +183,14 @@ def _videos(
     for way in ways:
         if way.spec.kind == "linear":
             try:
-                yield _best_video(plan, prepared, way, begin)
+                yield or_replaced(plan, partial(_best_video, prepared, way, begin))[1]
             except (CodecError, ContainerError) as error:
                 if not may_fail:
                     raise
                 _log.warning("%s cannot code group %r: %s", plan.codec, plan.name, error)
 
 
-def _best_video(plan: GroupPlan, prepared: Prepared, way: Correction, begin: Begin) -> Candidate:
+def _best_video(prepared: Prepared, way: Correction, begin: Begin, plan: GroupPlan) -> Candidate:
     """Find the step of the video at which video and corrections together are smallest."""
     spec = replace(way.spec, coder="plain" if plan.preset == "fast" else "pyramid")
     wanted = replace(way, spec=spec)

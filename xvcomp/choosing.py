@@ -7,16 +7,21 @@ plan as it was; along it, each candidate's size is moved to the same error. (A L
 with the encoders' own factor misjudged that slope by up to a half.)
 """
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from .errors import CodecError
 from .pipeline import EncodedGroup, GroupInput, prepare, trial
 from .planner import choices
+from .replacing import or_replaced
 from .results import Override
 from .spec import GroupPlan, Preset
 
 __all__ = ["Trial", "choose", "cropped", "sample_of", "span_of"]
+
+_log = logging.getLogger(__name__)
 
 _SLOPE_STEP = 1.35
 """The slope is measured between the step and one wider by this: about 2 dB."""
@@ -120,7 +125,8 @@ def _choose_codec(trials: "_Trials", plan: GroupPlan, best: Trial) -> Trial:
         if codec == plan.codec:
             continue
         for base in {best.plan.fold: best.plan, 1: plan}.values():
-            other = replace(base, codec=codec, bit_depth=bit_depth)
+            instead = ((base.codec, base.bit_depth), *base.fallback)
+            other = replace(base, codec=codec, bit_depth=bit_depth, fallback=instead)
             best = trials.better(best, other, "codec")
     return best
 
@@ -135,7 +141,8 @@ class _Trials:
 
     def start(self, plan: GroupPlan) -> Trial:
         """Encode the sample as planned, and measure what a bit is worth."""
-        first, second = self.run(plan, self.step), self.run(plan, self.step * _SLOPE_STEP)
+        plan, first = or_replaced(plan, lambda each: self.run(each, self.step))
+        second = self.run(plan, self.step * _SLOPE_STEP)
         octaves = math.log2(first.nbytes / second.nbytes)
         if octaves > 0:
             slope = (second.noise_db - first.noise_db) / octaves
@@ -154,7 +161,11 @@ class _Trials:
 
     def better(self, best: Trial, plan: GroupPlan, what: str) -> Trial:
         """Return the better of two, with the reason."""
-        other = self.run(plan, self.step)
+        try:
+            other = self.run(plan, self.step)
+        except CodecError as error:
+            _log.warning("group %r is not coded by %s: %s", plan.name, plan.codec, error)
+            return best
         gain = 1 - self._size_ratio(other, best)
         if gain > 1 - _MARGIN:
             why = f"a trial: {gain:.0%} below {_name(best.plan, what)}"

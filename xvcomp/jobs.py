@@ -8,6 +8,7 @@ from operator import add
 
 from .metrics import ErrorStats
 from .pipeline import EncodedGroup, Prepared, Window, trial
+from .replacing import or_replaced
 from .spec import Bpppb, GroupPlan, Psnr, Quality, Target
 
 __all__ = [
@@ -63,12 +64,19 @@ class Job:
         gain per bit is then reached with a finer step.
         """
         own = step / math.sqrt(self.multiplicity)
-        self.encoded = trial(
-            self.prepared, self.plan, own, min_components=min_components, on_window=on_window
+        used, encoded = or_replaced(
+            self.plan,
+            lambda plan: trial(
+                self.prepared, plan, own, min_components=min_components, on_window=on_window
+            ),
         )
+        if used is not self.plan:
+            self.plan = used
+            self.notes += (f"group {used.name!r}: {used.reasons['codec']}",)
+        self.encoded = encoded
         self.encodes += 1
-        self.encode_seconds += self.encoded.encode_seconds
-        return self.encoded
+        self.encode_seconds += encoded.encode_seconds
+        return encoded
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -35,6 +35,9 @@ _RAV1E_ANCHORS = (
     (192, 168.0, 615.0, 2450.0),
     (255, 239.0, 944.0, 4060.0),
 )
+# libaom averages frames over time before it codes them: 12 % fewer bits at 38 dB, but at
+# fine quantisers that caps quality at 47 to 56 dB where 70 are possible.
+_FILTERED_FROM = 16
 _COLUMN = {8: 1, 10: 2, 12: 3}
 
 
@@ -71,6 +74,8 @@ class LibAom(CliCodec):
         }
         if params.quantizer is None:
             options["aom-params"] = "lossless=1"
+        if (params.quantizer or 0) < _FILTERED_FROM:
+            options["arnr-strength"] = "0"
         return settings.merge(options, params.options)
 
 

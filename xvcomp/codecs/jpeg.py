@@ -35,7 +35,7 @@ class OpenJpeg(CliCodec):
     intra = True
     # FFmpeg undoes the wavelet wrongly, with integers, in frames of 8 x 8 and less.
     min_size = (16, 16)
-    depths = (8, 10, 12, 14, 16)
+    depths = (8, 10, 12, 16)
 
     def __init__(self) -> None:
         super().__init__("libopenjpeg")

@@ -45,6 +45,10 @@ from .windows import Window
 
 __all__ = ["trial"]
 
+_ALIGN = 8
+_GARBAGE_STEPS = 2.0
+"""A sound encoder's errors stay below one step, whatever the content."""
+
 _DROP = 1 / 300
 """Components whose variance is below this part of step**2 are not coded, if they are small:
 all that they could still take off the error is a hundredth of what the quantiser leaves."""
@@ -213,7 +217,8 @@ def _choose_quantizer(
 
 def _layout(plan: GroupPlan, codec: Codec, components: int) -> tuple[Layout, tuple[int, int]]:
     limits = probe(codec.name)
-    layout = Layout(kind=plan.layout)
+    # Devices that round frames up need tiles of that multiple.
+    layout = Layout(kind=plan.layout, align=max(_ALIGN, limits.align))
     if plan.layout == "tiled":
         tile = planes.geometry(layout, 1, *plan.block, (1, 1)).tile
         columns = planes.choose_columns(components, *tile, limits.max_size)
@@ -276,4 +281,20 @@ def _decode(coding: _Coding, sent: Planes, info: Any, gops: list[list[bytes]]) -
     wanted, got = [plane.shape for plane in sent], [plane.shape for plane in planes_]
     if wanted != got:
         raise CodecError(f"{coding.codec.name} decodes to planes of {got}, not {wanted}")
+    if registry.kind(coding.codec.name) != "software":
+        _check_error(coding, sent, planes_)
     return planes_
+
+
+def _check_error(coding: _Coding, sent: Planes, decoded: Planes) -> None:
+    """Tell garbage from a coarse quantiser: drivers and other programs are little tested."""
+    quantizer = coding.params.quantizer
+    assert quantizer is not None  # groups with a video are lossy
+    width = coding.codec.quantizers(coding.params.bit_depth)[quantizer]
+    for before, after in zip(sent, decoded, strict=True):
+        error = np.square(before.astype(np.float32) - after).mean()
+        if error > (_GARBAGE_STEPS * width) ** 2:
+            raise CodecError(
+                f"{coding.codec.name} wrote a stream that decodes to something else: off by "
+                f"{np.sqrt(error):.0f} codes (RMS) at a quantiser step of {width:.0f}"
+            )
