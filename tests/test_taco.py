@@ -393,7 +393,9 @@ def test_the_collection_tells_where_when_and_what(dataset, cubes):
     assert found["extent"]["temporal"] == ["2020-01-01T00:00:00Z", "2020-01-24T00:00:00Z"]
     root = found["taco:pit_schema"]["root"]
     assert root == {"n": len(cubes.ids), "type": "FOLDER" if nested else "FILE"}
-    assert ["cloud", "double", ""] in found["taco:field_schema"]["level0"]
+    fields = found["taco:field_schema"]["level0"]
+    assert ["cloud", "double", ""] in fields
+    assert ["stac:time_start", "timestamp[us]", "First time step, UTC"] in fields
     if len(paths) > 1:
         assert found["taco:sources"]["files"] == [path.name for path in paths]
 
@@ -785,6 +787,14 @@ def _rewritten_table(folder: Path, column: str, value: str) -> None:
     (folder / ".tacocat" / "xvcomp.index").unlink()
 
 
+def test_a_dataset_whose_parts_are_not_named_is_damaged(cubes, tmp_path):
+    taco.write_taco(tmp_path / "d.tacozip", cubes.samples(), COLLECTION, part_nbytes=30_000)
+    for told in ('{"taco:sources": []}', "{}", "[1]", "{", '{"taco:sources": {"files": [3]}}'):
+        (tmp_path / ".tacocat" / "COLLECTION.json").write_text(told)
+        with pytest.raises(ContainerError, match="damaged"):
+            taco.open_taco(tmp_path).open(cubes.ids[0])
+
+
 def test_a_table_cannot_name_files_elsewhere(cubes, tmp_path):
     taco.write_taco(tmp_path / "d.tacozip", cubes.samples(), COLLECTION, part_nbytes=30_000)
     _rewritten_table(tmp_path, "internal:source_file", "../secret.tacozip")
@@ -830,7 +840,7 @@ def test_a_cube_tells_its_columns(cube_path):
 def test_quality_is_what_was_measured(cube_path, eager, tmp_path):
     source = eager.isel(time=slice(0, 4))
     path = tmp_path / "c.mp4"
-    report = xvcomp.encode(source, path, target=xvcomp.Quality(40), preset="fast")
+    report = xvcomp.encode(source, path, target=xvcomp.Quality(40), preset="fast", codec="libx265")
     for found in (cube_columns(path, report), cube_columns(path)):
         assert found["xvcomp:psnr"] == pytest.approx(min(report.set_psnr_db.values()), abs=0.01)
         assert found["xvcomp:max_error"] == pytest.approx(report.groups[0].max_error, rel=1e-6)
@@ -977,6 +987,19 @@ def test_extracted_cubes_are_the_packed_ones(packed, cube_path, tmp_path):
     assert run("extract", packed, "--all", "--out", out, "--overwrite").exit_code == 0
     assert (out / "a" / "cube.mp4").exists()
     assert run("extract", packed, "--out", out).exit_code == 2
+
+
+def test_samples_that_are_no_mp4_keep_their_names(cubes, cube_path, tmp_path):
+    samples = [
+        taco.TacoSample(id="a.tif", path=cubes.folder / f"{cubes.ids[0]}.mp4"),
+        taco.TacoSample(id="b", path=cube_path),
+        taco.TacoSample(id="c.mp4", path=cube_path),
+    ]
+    (path,) = taco.write_taco(tmp_path / "d.tacozip", samples, COLLECTION)
+    with taco.open_taco(path) as reader:
+        found = list(taco.extract(reader, ["a.tif", "b", "c.mp4"], tmp_path / "out"))
+    assert [each.name for each in found] == ["a.tif", "b.mp4", "c.mp4"]
+    assert found[0].read_bytes() == cubes.cube(cubes.ids[0])
 
 
 def test_extraction_notices_damage(packed, cube_path, tmp_path):

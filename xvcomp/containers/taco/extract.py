@@ -49,13 +49,11 @@ def extract(
     for sample in wanted:
         _check(reader, sample)
         for name in names or ("",):
-            path = (
-                target / f"{sample}.mp4" if not name else target / sample / _checked(reader, name)
-            )
-            if path.exists() and not overwrite:
-                raise FileExistsError(f"{path} exists already")
             source = reader.open(sample, name or None)
             try:
+                path = _target(target, reader, sample, name, source)
+                if path.exists() and not overwrite:
+                    raise FileExistsError(f"{path} exists already")
                 path.parent.mkdir(parents=True, exist_ok=True)
                 _copy(source, path, sums.get((sample, name)))
             finally:
@@ -71,9 +69,13 @@ def _check(reader: TacoReader, name: str) -> None:
         raise ContainerError(f"{reader.name}: {error}") from error
 
 
-def _checked(reader: TacoReader, name: str) -> str:
-    _check(reader, name)
-    return name
+def _target(folder: Path, reader: TacoReader, sample: str, name: str, source: RangeSource) -> Path:
+    """Choose where a file goes; samples of other tools may be no MP4, or be called so already."""
+    if name:
+        _check(reader, name)
+        return folder / sample / name
+    is_mp4 = source.read(0, min(12, source.nbytes))[4:8] == b"ftyp"
+    return folder / (f"{sample}.mp4" if is_mp4 and not sample.endswith(".mp4") else sample)
 
 
 def _copy(source: RangeSource, path: Path, sha256: str | None) -> None:

@@ -125,7 +125,8 @@ def _sync(path: Path) -> None:
     """Bring a file or folder to the disk, where the system knows how."""
     if os.name == "nt" and path.is_dir():
         return
-    handle = os.open(path, os.O_RDONLY)
+    # Windows syncs only what is open for writing.
+    handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

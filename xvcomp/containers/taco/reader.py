@@ -1,7 +1,5 @@
 """Read datasets in place: list samples, find where each lies, open it by byte range."""
 
-import contextlib
-import io
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -12,9 +10,9 @@ from ..abc import ByteRange
 from ..source import RangeSource, SliceSource, Source, open_source
 from .address import from_vsi, split_member, to_vsi
 from .filters import Condition, to_expression
-from .rows import import_pyarrow
 from .sample import CUBE_STEM
 from .store import Store, open_store
+from .table import Table
 
 __all__ = ["Payload", "TacoReader", "open_member", "open_taco"]
 
@@ -44,7 +42,7 @@ class TacoReader:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._tables: dict[int, Any] = {}
+        self._tables: dict[int, Table] = {}
 
     @property
     def name(self) -> str:
@@ -59,11 +57,11 @@ class TacoReader:
     @property
     def columns(self) -> dict[str, str]:
         """The columns of the samples and their types, TACO's own left out."""
-        schema = self._table(0).schema_arrow
+        schema = self._table(0).schema
         return {each.name: str(each.type) for each in schema if not _is_inner(each.name)}
 
     def __len__(self) -> int:
-        return int(self._table(0).metadata.num_rows)
+        return self._table(0).count
 
     def rows(
         self,
@@ -88,38 +86,27 @@ class TacoReader:
         ContainerError
             If the table is damaged.
         """
-        schema = self._table(0).schema_arrow
+        schema = self._table(0).schema
         chosen = list(self.columns if columns is None else columns)
         for name in chosen:
             to_expression(Condition(column=name, operator="==", value=""), schema)
         left = limit
-        for table in self._groups(0, chosen, where):
+        for table in self._table(0).groups(chosen, where):
             part = table if left is None else table.slice(0, left)
             yield from part.to_pylist()
             left = None if left is None else left - part.num_rows
             if left == 0:
                 return
 
-    def _groups(
-        self, level: int, columns: Sequence[str], where: Sequence[Condition]
-    ) -> Iterator[Any]:
-        """Read a table row group by row group: a million rows need not fit into memory."""
-        file = self._table(level)
-        tests = [to_expression(each, file.schema_arrow) for each in where]
-        needed = dict.fromkeys([*columns, *(each.column for each in where)])
-        for number in range(file.metadata.num_row_groups):
-            with _damage(self.name):
-                table = file.read_row_group(number, columns=list(needed))
-            for test in tests:
-                table = table.filter(test)
-            yield table.select(list(columns))
-
-    def _table(self, level: int) -> Any:
+    def _table(self, level: int) -> Table:
         if level not in self._tables:
             source = self._store.table(level)
             if source is None:
-                raise ContainerError(f"{self.name} has no table for level {level}")
-            self._tables[level] = _open_table(source, self.name)
+                raise ContainerError(
+                    f"{self.name} has no table of level {level}: it is no TACO dataset, or an "
+                    "incomplete one"
+                )
+            self._tables[level] = Table(source, self.name)
         return self._tables[level]
 
     def files(self) -> tuple[str, ...]:
@@ -183,12 +170,12 @@ class TacoReader:
         return found
 
     def _row(self, level: int, where: Sequence[Condition]) -> dict[str, Any] | None:
-        known = self._table(level).schema_arrow.names
+        known = self._table(level).schema.names
         missing = {"id", "type", "internal:offset", "internal:size"} - set(known)
         if missing:
             raise ContainerError(f"{self.name} is damaged: its table lacks {sorted(missing)[0]!r}")
         inner = [name for name in known if _is_inner(name)]
-        for table in self._groups(level, ["id", "type", *inner], where):
+        for table in self._table(level).groups(["id", "type", *inner], where):
             if table.num_rows:
                 return dict(table.slice(0, 1).to_pylist()[0])
         return None
@@ -224,10 +211,10 @@ class TacoReader:
 
     def _told(self, level: int) -> Iterator[dict[str, Any]]:
         """Read what joins the tables and the checksums; nothing where they lack these."""
-        known = self._table(level).schema_arrow.names
+        known = self._table(level).schema.names
         if "xvcomp:sha256" in known:
             inner = [name for name in known if _is_inner(name)]
-            for table in self._groups(level, ["id", "type", "xvcomp:sha256", *inner], ()):
+            for table in self._table(level).groups(["id", "type", "xvcomp:sha256", *inner]):
                 yield from table.to_pylist()
 
     def open(self, sample: str, file: str | None = None) -> RangeSource:
@@ -279,54 +266,6 @@ def _cube_of(names: Sequence[str]) -> str | None:
     named = [name for name in names if name.startswith(f"{CUBE_STEM}.")]
     videos = [name for name in names if name.endswith((".mp4", ".m4v"))]
     return next(iter(named or videos or names), None)
-
-
-class _RangeFile(io.RawIOBase):
-    """A source as the file that pyarrow wants."""
-
-    def __init__(self, source: RangeSource) -> None:
-        super().__init__()
-        self._source, self._position = source, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._source.nbytes}
-        self._position = base[whence] + offset
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
-
-    def read(self, nbytes: int = -1) -> bytes:
-        left = max(0, self._source.nbytes - self._position)
-        data = self._source.read(self._position, left if nbytes < 0 else min(nbytes, left))
-        self._position += len(data)
-        return data
-
-
-@contextlib.contextmanager
-def _damage(name: str) -> Iterator[None]:
-    """Say of which dataset the table is that pyarrow cannot read."""
-    arrow = import_pyarrow()
-    try:
-        yield
-    except ContainerError:
-        raise
-    except (arrow.ArrowException, OSError, ValueError, KeyError) as error:
-        raise ContainerError(f"{name} is damaged: its table: {error}") from error
-
-
-def _open_table(source: RangeSource, name: str) -> Any:
-    arrow = import_pyarrow()
-    with _damage(name):
-        return arrow.parquet.ParquetFile(
-            arrow.PythonFile(_RangeFile(source), mode="r"), pre_buffer=source.is_remote
-        )
 
 
 def open_taco(source: Source, storage_options: Mapping[str, Any] | None = None) -> TacoReader:

@@ -166,9 +166,13 @@ class CatStore(Store):
         index.close()
         if found is None:
             return None
-        files = self.collection.get("taco:sources", {}).get("files", ())
         place, number = found
-        return (place, self.part(files[number])) if number < len(files) else None
+        try:
+            return place, self.part(self.collection["taco:sources"]["files"][number])
+        except (KeyError, IndexError, TypeError) as error:
+            raise ContainerError(
+                f"{self.name} is damaged: {COLLECTION_NAME} does not name part {number}"
+            ) from error
 
     def part(self, source_file: str | None) -> str:
         """Return the path or URL of the part that a row names.

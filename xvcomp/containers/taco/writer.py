@@ -8,6 +8,7 @@ from typing import Any
 from ...errors import PlanError
 from .collection import Collection
 from .extent import Extent
+from .fields import describe_field
 from .part import Part, Tables
 from .publish import part_paths, publish_parts, publish_single, refuse_existing
 from .rows import import_pyarrow
@@ -163,7 +164,9 @@ class _Dataset:
             kinds = ["FILE"] * len(names)
             pit["hierarchy"]["1"] = [{"n": count * len(names), "type": kinds, "id": names}]
         columns = {
-            f"level{level}": [[field.name, str(field.type), ""] for field in schema]
+            f"level{level}": [
+                [each.name, str(each.type), describe_field(each.name)] for each in schema
+            ]
             for level, schema in enumerate(schemas)
         }
         own = {"extent": extent.to_dict(), "taco:pit_schema": pit, "taco:field_schema": columns}
