@@ -276,6 +276,15 @@ def test_a_target_that_cannot_be_written_is_refused_before_any_work(tmp_path, mo
         batch.run([source], tmp_path / "out", **CHOICES)
 
 
+def test_what_a_batch_has_made_is_no_source_of_it(scheduler, tmp_path):
+    write_cubes(tmp_path, 2)
+    for made in (2, 0):
+        done = batch.run([tmp_path], tmp_path / "out", scheduler=scheduler, **CHOICES)
+        assert ([cube.id for cube in done.cubes], done.made) == (["c00", "c01"], made)
+    with pytest.raises(xvcomp.PlanError, match="s3://b/out is a URL"):
+        batch.run([tmp_path], "s3://b/out", **CHOICES)
+
+
 def test_two_batches_cannot_write_to_one_place(made, scheduler):
     source, result, _ = made
     with (

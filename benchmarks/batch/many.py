@@ -162,8 +162,10 @@ def disturbed(source: Path, out: Path, kills: int, seconds: float, seed: int) ->
     done_at = []
     for _ in range(kills):
         process = start(source, out)
+        if chance.random() < 0.8:  # the others are killed while they start, too
+            _wait_for_more(journal, process)
         try:
-            process.wait(chance.uniform(0.2, 2.0) * seconds / (kills + 1))
+            process.wait(chance.uniform(0.0, 1.2) * seconds / (kills + 1))
             break  # it finished before its turn
         except subprocess.TimeoutExpired:
             os.kill(process.pid, signal.SIGKILL)
@@ -171,6 +173,15 @@ def disturbed(source: Path, out: Path, kills: int, seconds: float, seed: int) ->
         done_at.append(len(journal.read_text().splitlines()) if journal.exists() else 0)
     code = start(source, out).wait() if len(done_at) == kills else 0
     return {"code": code, "killed": len(done_at), "journal_lines_at_kills": done_at}
+
+
+def _wait_for_more(journal: Path, process: "subprocess.Popen[bytes]") -> None:
+    """Wait until another cube is in the journal, or the batch has ended."""
+    before = journal.stat().st_size if journal.exists() else 0
+    while process.poll() is None:
+        if journal.exists() and journal.stat().st_size > before:
+            return
+        time.sleep(0.02)
 
 
 def main() -> None:

@@ -208,7 +208,7 @@ def _explain(error: Exception, job: Job) -> tuple[FailureKind, str]:
     """Sort an error, and say it in a sentence."""
     text = str(error) or type(error).__name__
     if getattr(error, "errno", None) in _DISK or not os.access(job.folder, os.W_OK):
-        return "disk", f"nothing can be written to {job.folder}: {text}"
+        return "disk", getattr(error, "strerror", None) or text
     match error:
         case TargetError():
             return "target", text

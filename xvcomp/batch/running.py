@@ -15,6 +15,7 @@ import psutil
 from ..api import options_of
 from ..codecs.capabilities import all_capabilities
 from ..containers.taco.rows import import_pyarrow
+from ..errors import PlanError
 from ..pipeline.parallel import cpu_count
 from ..results import Options
 from ..version import __version__
@@ -23,7 +24,7 @@ from .assembling import assemble
 from .identity import key
 from .items import BatchProgress, BatchResult, CubeResult, Item
 from .job import Job
-from .listing import list_items
+from .listing import is_url, list_items
 from .page import write_report
 from .worker import Limits
 from .workspace import Workspace
@@ -178,8 +179,11 @@ def run(
         collection=collection,
         columns=columns or {},
     )
-    items = list_items(sources)
+    if is_url(os.fspath(out)):
+        raise PlanError(f"{os.fspath(out)} is a URL; a batch writes to a local or mounted folder")
     space = Workspace(Path(out).absolute())
+    # A folder may hold both: what a batch has made is no source of it.
+    items = [item for item in list_items(sources) if not space.holds(item.source)]
     if space.is_archive:
         # Not after hours of work.
         import_pyarrow()
@@ -277,7 +281,9 @@ class _Batch:
     def _take(self, result: CubeResult) -> None:
         """Keep what came of one cube; stop when nothing can be written any more."""
         if result.kind == "disk":
-            raise OSError(errno.ENOSPC, str(result.reason))
+            raise OSError(
+                errno.ENOSPC, f"{result.reason}; the same command goes on from here, once it can"
+            )
         if result.failed:
             self._space.note(result)
         else:

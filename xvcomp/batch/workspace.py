@@ -26,6 +26,7 @@ from ..errors import PlanError
 from ..report.json_lines import JsonLines, sole_user
 from .identity import sha256_of
 from .items import CubeResult, Item
+from .listing import is_url
 
 __all__ = ["ARCHIVE_SUFFIX", "Workspace"]
 
@@ -63,6 +64,12 @@ class Workspace:
     @property
     def _mark(self) -> Path:
         return self.state / "assembled"
+
+    def holds(self, source: str) -> bool:
+        """Tell whether a source lies in what this batch writes."""
+        inside = (self.state,) if self.is_archive else (self.state, self.out)
+        path = Path(source).absolute()
+        return not is_url(source) and any(path.is_relative_to(folder) for folder in inside)
 
     def cube(self, name: str) -> Path:
         """Return the path of a finished cube."""
