@@ -317,6 +317,7 @@ _ROUTES: list[tuple[str, Callable]] = [
     (rf"/api/datasets/{_REPO}/paths-info/([^/]+)", _Handler.paths_info),
     (rf"/api/datasets/{_REPO}/revision/([^/]+)", _Handler.info),
     (rf"/api/datasets/{_REPO}", _Handler.info),
+    (r"/api/datasets/([^/]+)(?:/revision/.+)?", _Handler.info),
     (rf"/datasets/{_REPO}\.git/info/lfs/objects/batch", _Handler.batch),
     (r"/store/([0-9a-f]{64})", _Handler.store),
     (r"/verify", _Handler.verify),
