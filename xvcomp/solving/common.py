@@ -1,11 +1,8 @@
 """What all searches share: encode a set, tell of it, and keep the answer."""
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from ..bounding import PacketJob
-from ..bounds import mean_correction
 from ..jobs import Job, QualitySet, step_of
 from ..pipeline import EncodedGroup, Window
 from ..results import OnProgress, Progress
@@ -19,7 +16,6 @@ __all__ = [
     "keep",
     "point",
     "take",
-    "without_video",
 ]
 
 Candidate = Point[list[EncodedGroup]]
@@ -78,23 +74,6 @@ def point(
     if len(known) < len(sets):
         return Point(q=q, value=value, payload=encoded)
     return Point(q=min(q, max(known)), value=value, payload=encoded, finest=True)
-
-
-def without_video(quality_set: QualitySet, teller: Teller) -> Callable[[float], list[EncodedGroup]]:
-    """Return what encodes above all that the codec can reach: quantise and predict."""
-    alone = [PacketJob.of(job.plan, job.prepared) for job in quality_set.jobs]
-
-    def encode(q: float) -> list[EncodedGroup]:
-        teller.begin(quality_set.name, quality_set.jobs)
-        for job, packets in zip(quality_set.jobs, alone, strict=True):
-            step = step_of(q, quality_set.peak) / math.sqrt(job.multiplicity)
-            correction = mean_correction(step, job.prepared)
-            job.encoded = packets.encode(correction, teller.window)
-            job.encodes += 1
-            job.encode_seconds += job.encoded.encode_seconds
-        return quality_set.encoded
-
-    return encode
 
 
 def is_asked_for(jobs: Sequence[Job]) -> bool:

@@ -9,7 +9,8 @@ from ..pipeline import EncodedGroup
 from ..presearch import presearched
 from ..search import Goal, Point, search
 from ..spec import Ssim
-from .common import Candidate, Teller, encode_set, is_asked_for, keep, point, take, without_video
+from .beyond import beyond_video
+from .common import Candidate, Teller, encode_set, is_asked_for, keep, point, take
 
 __all__ = ["SsimOf", "solve_psnr", "solve_ssim"]
 
@@ -54,11 +55,11 @@ def solve_psnr(quality_set: QualitySet, db: float, teller: Teller) -> None:
     except TargetError:
         if is_asked_for(quality_set.jobs):
             raise
-        _search_without_video(quality_set, goal, teller)
+        _search_beyond_video(quality_set, goal, teller)
 
 
-def _search_without_video(quality_set: QualitySet, goal: Goal, teller: Teller) -> None:
-    encode = without_video(quality_set, teller)
+def _search_beyond_video(quality_set: QualitySet, goal: Goal, teller: Teller) -> None:
+    encode = beyond_video(quality_set, teller)
 
     def evaluate(q: float) -> Candidate:
         encoded = encode(q)

@@ -10,7 +10,8 @@ from ..pipeline import EncodedGroup
 from ..presearch import presearched
 from ..search import Goal, Point, search
 from ..spec import Bpppb, Ratio, Target
-from .common import Candidate, Teller, encode_set, is_asked_for, keep, point, take, without_video
+from .beyond import beyond_video
+from .common import Candidate, Teller, encode_set, is_asked_for, keep, point, take
 
 __all__ = ["SIZE_WINDOW", "Whole", "solve_size"]
 
@@ -112,7 +113,7 @@ def _finer(
     """Return a search that spends the budget on some sets, without video."""
 
     def search_finer(sets: Sequence[QualitySet]) -> Candidate:
-        encoders = [without_video(each, teller) for each in sets]
+        encoders = [beyond_video(each, teller) for each in sets]
 
         def evaluate(q: float) -> Candidate:
             encoded = [each for encode in encoders for each in encode(q)]

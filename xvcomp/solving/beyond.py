@@ -1,0 +1,101 @@
+"""Above what a codec can reach: steps that are predicted, or that correct a video."""
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import reduce
+from operator import add
+
+from ..bounding import PacketJob
+from ..bounds import mean_correction
+from ..errors import CodecError, ContainerError
+from ..jobs import Job, QualitySet, step_of
+from ..pipeline import Correction, EncodedGroup, Window, trial
+from .common import Teller
+
+__all__ = ["beyond_video"]
+
+_log = logging.getLogger(__name__)
+
+OnWindow = Callable[[Window], None]
+
+_VIDEO_STEP = 2.0
+"""Step of a video over that of its corrections: coarser ones leave them too much to say."""
+
+_BITS_PER_DB = 1 / (20 * math.log10(2))
+"""What a dB costs a sample at a high rate."""
+
+
+def beyond_video(quality_set: QualitySet, teller: Teller) -> Callable[[float], list[EncodedGroup]]:
+    """Return what encodes above all that the codec can reach.
+
+    Either nothing but predicted steps, or steps that correct a video: whichever was
+    smaller for a group when it was encoded first.
+    """
+    ways = [_Beyond(job) for job in quality_set.jobs]
+
+    def encode(q: float) -> list[EncodedGroup]:
+        teller.begin(quality_set.name, quality_set.jobs)
+        for way in ways:
+            way.encode(step_of(q, quality_set.peak), teller.window)
+        return quality_set.encoded
+
+    return encode
+
+
+class _Beyond:
+    """One group, quantised finely."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._packets = PacketJob.of(job.plan, job.prepared)
+        self._encode: Callable[[Correction, OnWindow], EncodedGroup] | None = None
+
+    def encode(self, step: float, on_window: OnWindow) -> None:
+        """Encode at a step of the quality set, and let the job keep it."""
+        job = self._job
+        own = step / math.sqrt(job.multiplicity)
+        correction = mean_correction(own, job.prepared)
+        if correction is None:
+            self._counted(self._packets.encode(None, on_window))
+        elif self._encode is None:
+            self._try_both(correction, own, on_window)
+        else:
+            self._counted(self._encode(correction, on_window))
+
+    def _counted(self, encoded: EncodedGroup) -> EncodedGroup:
+        self._job.encoded = encoded
+        self._job.encodes += 1
+        self._job.encode_seconds += encoded.encode_seconds
+        return encoded
+
+    def _try_both(self, correction: Correction, own: float, on_window: OnWindow) -> None:
+        job = self._job
+
+        def corrected(wanted: Correction, tell: OnWindow) -> EncodedGroup:
+            spec = replace(wanted.spec, coder="pyramid")
+            step = _VIDEO_STEP * own * wanted.spec.steps[0] / correction.spec.steps[0]
+            fine = replace(wanted, spec=spec)
+            return trial(job.prepared, job.plan, step, correction=fine, on_window=tell)
+
+        alone = self._counted(self._packets.encode(correction, on_window))
+        self._encode = self._packets.encode
+        try:
+            video = self._counted(corrected(correction, on_window))
+        except (CodecError, ContainerError) as error:
+            _log.warning("%s cannot code group %r: %s", job.plan.codec, job.plan.name, error)
+            job.encoded = alone
+            return
+        if _cost(video) < _cost(alone):
+            self._encode = corrected
+        else:
+            job.encoded = alone
+
+
+def _cost(encoded: EncodedGroup) -> float:
+    """Return the bits of a group, less what they would be at another error."""
+    total = reduce(add, encoded.stats)
+    if not (total.n_valid and total.sum_squares > 0):
+        return -math.inf
+    return 8 * encoded.nbytes + total.n_valid * _BITS_PER_DB * 10 * math.log10(total.sum_squares)
