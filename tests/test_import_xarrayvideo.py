@@ -68,6 +68,20 @@ def test_attributes_survive_words_with_nan_in_them():
     assert np.isnan(attrs["gain"])
 
 
+def test_attributes_that_no_file_holds_become_text(tmp_path):
+    attrs = {"flag": True, "mixed": [1, "a"], "table": {"k": 1}, "none": None, "n": [1, 2]}
+    tag = _tag_text(ATTRS=str({"VV": attrs, "VH": {}}))
+    folder = shutil.copytree(DATA / "early", tmp_path / "early")
+    _retagged(DATA / "early" / "sar_001.mkv", folder / "sar_001.mkv", tag)
+    (done,) = import_xarrayvideo(folder, tmp_path / "c.nc")
+    assert done.error is None
+    with xr.open_dataset(tmp_path / "c.nc") as back:
+        assert back.VV.attrs["flag"] == "True"
+        assert back.VV.attrs["mixed"] == "[1, 'a']"
+        assert list(back.VV.attrs["n"]) == [1, 2]
+        assert "none" not in back.VV.attrs
+
+
 def test_what_was_no_video_comes_from_the_netcdf_file_as_stored():
     ds = _cube("minicube")
     with xr.open_dataset(DATA / "minicube" / "x.nc", decode_cf=False) as rest:
@@ -382,7 +396,7 @@ def _tag_text(**changes: object) -> str:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"FRAMES": "2"}, "more frames than the 2"),
+        ({"FRAMES": "2"}, "holds more frames, its tag says 2"),
         ({"FRAMES": "7"}, "holds 3 frames, its tag says 7"),
         ({"FRAMES": "9" * 30}, "would take .* bytes"),
         ({"FRAMES": "-1"}, "not a number from 1"),

@@ -176,14 +176,19 @@ def _dims(
 
 
 def _plain(attrs: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep what NetCDF can hold; tables within become text, as xarrayvideo writes them."""
+    """Keep what NetCDF can hold; other things become text, as xarrayvideo writes them."""
     found = {}
     for key, value in attrs.items():
         if value is None:
             _LOG.info("attribute %r has no value and is left out", key)
         else:
-            nested = isinstance(value, dict) or (
-                isinstance(value, list | tuple) and any(isinstance(v, dict) for v in value)
-            )
-            found[str(key)] = str(value) if nested else value
+            found[str(key)] = value if _is_plain(value) else str(value)
     return found
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        kinds = {str if isinstance(each, str) else float for each in value}
+        return len(kinds) == 1 and all(_is_plain(v) and not isinstance(v, list) for v in value)
+    numbers = int | float | np.number | np.ndarray
+    return isinstance(value, str | numbers) and not isinstance(value, bool)

@@ -251,7 +251,7 @@ def _each(
                 raise PlanError(f"two cubes are called {name}")
             taken.add(name)
             found.append(place(cube, name))
-        except (XvcompError, ValueError, OSError, MemoryError) as error:
+        except (XvcompError, ValueError, TypeError, RuntimeError, OSError, MemoryError) as error:
             what = str(error) or type(error).__name__
             found.append(Imported(id=cube.id, error=" ".join(what.split())))
     return found

@@ -1,7 +1,7 @@
 """One Matroska file of xarrayvideo -> its tag and its codes, as xarrayvideo decodes them."""
 
+import math
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -51,15 +51,15 @@ def read_video(path: str | os.PathLike[str]) -> tuple[VideoTag, NDArray[Any]]:
             raise ContainerError(f"{path} has no video")
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
-        _check_size(tag, stream, path)
+        codes = _room(tag, stream, path)
         try:
-            frames = list(_frames(container, stream, tag))
-        except av.FFmpegError as error:
+            count = _fill(codes, container, stream, tag)
+        except (av.FFmpegError, ValueError) as error:
             raise ContainerError(f"{path} cannot be decoded: {error}") from error
-    if len(frames) != tag.frames:
-        raise ContainerError(f"{path} holds {len(frames)} frames, its tag says {tag.frames}")
-    planes = np.stack(frames)
-    return tag, np.moveaxis(planes, (0, 1, 2, 3), (0, 3, 2, 1))
+    if count != tag.frames:
+        held = "more" if count > tag.frames else str(count)
+        raise ContainerError(f"{path} holds {held} frames, its tag says {tag.frames}")
+    return tag, np.moveaxis(codes, (0, 1, 2, 3), (0, 3, 2, 1))
 
 
 def _opened(path: str | os.PathLike[str]) -> Any:
@@ -81,31 +81,35 @@ def _tag(container: Any, path: str | os.PathLike[str]) -> VideoTag:
         raise ContainerError(f"{path}: {error}") from error
 
 
-def _check_size(tag: VideoTag, stream: Any, path: str | os.PathLike[str]) -> None:
+def _room(tag: VideoTag, stream: Any, path: str | os.PathLike[str]) -> NDArray[Any]:
+    """Make an array for (frame, channel, row, column), of a size that can be."""
     planes, bits = PIXEL_FORMATS[tag.pix_fmt]
-    nbytes = tag.frames * len(planes) * stream.width * stream.height * (2 if bits > 8 else 1)
+    shape = (tag.frames, len(planes), stream.height, stream.width)
+    dtype = np.dtype(np.uint8 if bits == 8 else "<u2")
+    nbytes = math.prod(shape) * dtype.itemsize
     if nbytes > _MAX_NBYTES:
         raise ContainerError(
             f"{path} would take {nbytes} bytes decoded; {_MAX_NBYTES} is the limit"
         )
+    return np.empty(shape, dtype)
 
 
-def _frames(container: Any, stream: Any, tag: VideoTag) -> Iterator[NDArray[Any]]:
-    """Yield frames as (channel, row, column), channels in the order of the tag's bands."""
-    planes, bits = PIXEL_FORMATS[tag.pix_fmt]
+def _fill(codes: NDArray[Any], container: Any, stream: Any, tag: VideoTag) -> int:
+    """Decode into an array, channels in the order of the tag's bands; return how many frames."""
     # Planes come as written; the writer had reordered channels so that players show colours.
-    places = [tag.channel_order.index(c) for c in "rgb"] if len(planes) == 3 else [0]
-    for number, frame in enumerate(container.decode(stream)):
-        if number >= tag.frames:
-            raise ContainerError(
-                f"{stream.name} holds more frames than the {tag.frames} of its tag"
-            )
+    colours = len(PIXEL_FORMATS[tag.pix_fmt][0]) == 3
+    places = [tag.channel_order.index(c) for c in "rgb"] if colours else [0]
+    number = 0
+    for frame in container.decode(stream):
+        if number == len(codes):
+            return number + 1
         converted = frame.reformat(format=tag.pix_fmt)
-        found = [_plane(plane, bits) for plane in converted.planes]
-        yield np.stack([found[place] for place in places])
+        for channel, place in enumerate(places):
+            codes[number, channel] = _plane(converted.planes[place], codes.dtype)
+        number += 1
+    return number
 
 
-def _plane(plane: Any, bits: int) -> NDArray[Any]:
-    dtype = np.dtype(np.uint8 if bits == 8 else "<u2")
+def _plane(plane: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
     rows = np.frombuffer(plane, dtype).reshape(plane.height, plane.line_size // dtype.itemsize)
-    return rows[:, : plane.width].copy()
+    return rows[:, : plane.width]
