@@ -12,13 +12,23 @@ import sys
 import time
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import xarray as xr
+from av.codec.hwaccel import hwdevices_available
 
 import xvcomp
-from xvcomp.codecs import Encoders, StreamParams, processes, registry
-from xvcomp.codecs._frames import raw_frame
+from xvcomp.codecs import (
+    Encoders,
+    StreamParams,
+    capabilities,
+    hwdecode,
+    processes,
+    registry,
+    split,
+)
+from xvcomp.codecs._frames import allocate_planes, fill_frame, raw_frame, read_frame
 from xvcomp.codecs.abc import Capabilities
 from xvcomp.codecs.device import DeviceCodec
 from xvcomp.codecs.hardware import HardwareCodec, hardware_codecs
@@ -35,6 +45,7 @@ from xvcomp.spec import Bpppb, Psnr
 
 DUMPS = sorted((Path(__file__).parent / "data" / "capabilities").glob("*.json"))
 GRAY_10 = Capabilities(formats=(("gray", 8), ("gray", 10)), device="hardware")
+PSNR_45 = Psnr(45)
 GONE = Capabilities(device="hardware", reason="it needs a GPU: there is none")
 
 
@@ -170,7 +181,7 @@ def machine(**found):
     )
 
 
-def chosen(encoders, encoder=None, preset="balanced", target=Psnr(45)):
+def chosen(encoders, encoder=None, preset="balanced", target=PSNR_45):
     return choose_encoder(Override(codec=encoder), preset, target, encoders)[0]
 
 
@@ -383,3 +394,117 @@ def test_a_fake_that_hangs_leaves_no_process(tmp_path):
     time.sleep(0.1)
     with pytest.raises(ProcessLookupError):
         os.kill(int(mark.read_text()), signal.SIGCONT)
+
+
+def stream(gop=6):
+    planes = made_planes("gray", 10, (6, 48, 96))
+    params = StreamParams(bit_depth=10, quantizer=20, preset="fast", gop=gop, threads=1)
+    info, gops = split(X265().encode(planes, params))
+    return [packet for gop in gops for packet in gop], info
+
+
+@pytest.fixture
+def machine_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XVCOMP_CACHE", str(tmp_path / "cache"))
+    capabilities.clear()
+    yield tmp_path / "cache"
+    capabilities.clear()
+
+
+def test_an_unknown_hwaccel_is_refused_with_the_known_ones(tmp_path):
+    xvcomp.encode(cube(), tmp_path / "c.mp4", target=xvcomp.Psnr(40), preset="fast")
+    with pytest.raises(CodecUnavailable, match=r"'warp'.*knows"):
+        xvcomp.open(tmp_path / "c.mp4", hwaccel="warp")
+
+
+def test_reading_with_an_absent_device_is_reading_with_software(tmp_path, caplog, machine_cache):
+    if "cuda" not in hwdevices_available() or Path("/dev/nvidia0").exists():
+        pytest.skip("needs a build that knows cuda, and a machine without")
+    xvcomp.encode(cube(), tmp_path / "c.mp4", target=xvcomp.Psnr(40), preset="fast")
+    expected = xvcomp.open(tmp_path / "c.mp4").load()
+    found = xr.open_dataset(tmp_path / "c.mp4", engine="xvcomp", hwaccel="cuda", cache_bytes=0)
+    xr.testing.assert_identical(found.load(), expected)
+    assert "cuda is not used for hevc" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("answer", "trusted"),
+    [("exact", True), ("its samples differ from software's", False), ("", False)],
+)
+def test_a_device_is_trusted_after_one_exact_decode_and_asked_once(
+    monkeypatch, machine_cache, answer, trusted
+):
+    packets, info = stream()
+    asked = []
+
+    def child(command, chunks, **_):
+        asked.append(b"".join(chunks))
+        stdout = b"noise xvcomp-answer " + answer.encode()
+        return processes.Finished(stdout=stdout, status=0, last_lines=())
+
+    monkeypatch.setattr(hwdecode, "run", child)
+    for _ in range(3):
+        assert hwdecode.is_trusted(packets, info, chroma="gray", hwaccel="cuda") is trusted
+    capabilities.clear()
+    assert hwdecode.is_trusted(packets, info, chroma="gray", hwaccel="cuda") is trusted
+    assert len(asked) == 1
+
+
+def test_a_check_that_hangs_or_crashes_leaves_the_device_untrusted(monkeypatch, machine_cache):
+    packets, info = stream()
+
+    def child(*_, **__):
+        raise CodecError("cuda hung")
+
+    monkeypatch.setattr(hwdecode, "run", child)
+    assert not hwdecode.is_trusted(packets, info, chroma="gray", hwaccel="cuda")
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_the_check_compares_every_sample(monkeypatch, same):
+    packets, info = stream()
+    sent = []
+    monkeypatch.setattr(
+        hwdecode,
+        "run",
+        lambda _, chunks, **__: (
+            sent.append(b"".join(chunks)) or processes.Finished(stdout=b"", status=0, last_lines=())
+        ),
+    )
+    hwdecode._tried(packets, info, "gray", "cuda")
+    honest = hwdecode.decode_packets
+
+    def device(packets, info, *, chroma, hwaccel=None):
+        planes = honest(packets, info, chroma=chroma)
+        if hwaccel and not same:
+            planes[0][-1, -1, -1] ^= 1
+        return planes
+
+    monkeypatch.setattr(hwdecode, "decode_packets", device)
+    assert hwdecode._compare(sent[0]) == ("exact" if same else "its samples differ from software's")
+
+
+def test_a_trusted_device_that_fails_later_leaves_the_gop_to_software(monkeypatch, caplog):
+    packets, info = stream()
+    monkeypatch.setattr(hwdecode, "is_trusted", lambda *_, **__: True)
+    monkeypatch.setattr(hwdecode, "decode_packets", missing_device_decode)
+    assert hwdecode.decode_on_device(packets, info, chroma="gray", hwaccel="cuda") is None
+    assert "device lost" in caplog.text
+
+
+def missing_device_decode(*_, **__):
+    raise CodecError("device lost")
+
+
+@pytest.mark.parametrize(("name", "pix_fmt"), [("nv12", "yuv420p"), ("p010le", "yuv420p10le")])
+def test_frames_of_devices_are_read_like_planar_ones(name, pix_fmt):
+    bits = 8 if name == "nv12" else 10
+    clip = made_planes("420", bits, (2, 32, 48))
+    frame = av.VideoFrame(48, 32, name)
+    fill_frame(frame, clip, 1, HardwareCodec("hevc", "nvenc").carriers("420", bits)[0])
+    for chroma, count in (("420", 3), ("gray", 1)):
+        planes = allocate_planes(chroma, 1, 32, 48)
+        read_frame(frame, planes, 0, pix_fmt)
+        assert len(planes) == count
+        for found, plane in zip(planes, clip, strict=False):
+            np.testing.assert_array_equal(found[0], plane[1])

@@ -1,4 +1,4 @@
-"""The system's FFmpeg: driven without deadlock, killed when it must be, blamed with its own words."""
+"""The system's FFmpeg: driven without deadlock, killed when it must be, and believed by trial."""
 
 import os
 import signal
@@ -199,7 +199,8 @@ def test_a_stream_of_another_length_is_refused(fake):
     body = f"""
         import subprocess
         data = sys.stdin.buffer.read()
-        done = subprocess.run([{real!r}] + sys.argv[1:], input=data[:-2 * 32 * 48], capture_output=True)
+        command = [{real!r}] + sys.argv[1:]
+        done = subprocess.run(command, input=data[:-2 * 32 * 48], capture_output=True)
         sys.stdout.buffer.write(done.stdout)
     """
     with pytest.raises(CodecError, match="3 frames"):
@@ -288,5 +289,5 @@ def test_without_the_program_nothing_else_changes(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     xvcomp.encode(cube(), tmp_path / "b.mp4", target=xvcomp.Psnr(45), preset="fast")
     assert Path(tmp_path / "a.mp4").read_bytes() == Path(tmp_path / "b.mp4").read_bytes()
-    with pytest.raises(PlanError, match="cannot be used here.*install FFmpeg"):
+    with pytest.raises(PlanError, match=r"cannot be used here.*install FFmpeg"):
         xvcomp.encode(cube(), tmp_path / "d.mp4", encoder="libaom-av1")

@@ -473,6 +473,7 @@ def open(
     drop_variables: Iterable[str] = (),
     cache_bytes: int | None = None,
     storage_options: Mapping[str, Any] | None = None,
+    hwaccel: str | None = None,
 ) -> xr.Dataset:
     """Open a cube file as a lazy Dataset.
 
@@ -488,6 +489,10 @@ def open(
         Decoded bytes to keep of this file alone; by default all files share 256 MiB.
     storage_options : Mapping, optional
         Handed to fsspec, for URLs.
+    hwaccel : str, optional
+        Decode on such a device: ``cuda``, ``vaapi``, ``qsv`` ... as far as this build of
+        FFmpeg knows it. Each type of stream is decoded both ways once on a machine; where
+        the samples differ, or there is no device, software decodes and the log says why.
 
     Returns
     -------
@@ -498,6 +503,8 @@ def open(
     ------
     ContainerError
         If it is not an xvcomp file, or damaged; also later, when values are read.
+    CodecUnavailable
+        If FFmpeg does not know such a ``hwaccel``.
     """
     return open_source(
         os.fspath(source) if isinstance(source, os.PathLike) else source,
@@ -505,6 +512,7 @@ def open(
         drop_variables=drop_variables,
         cache_bytes=cache_bytes,
         storage_options=storage_options,
+        hwaccel=hwaccel,
     )
 
 

@@ -29,6 +29,7 @@ class XvcompBackendEntrypoint(BackendEntrypoint):
         "decode_timedelta",
         "cache_bytes",
         "storage_options",
+        "hwaccel",
     )
 
     def open_dataset(
@@ -44,6 +45,7 @@ class XvcompBackendEntrypoint(BackendEntrypoint):
         decode_timedelta: Any = None,
         cache_bytes: int | None = None,
         storage_options: Mapping[str, Any] | None = None,
+        hwaccel: str | None = None,
     ) -> xr.Dataset:
         """Open a cube file lazily; the arguments are those of `xarray.open_dataset`.
 
@@ -53,6 +55,8 @@ class XvcompBackendEntrypoint(BackendEntrypoint):
             Decoded bytes to keep of this file alone; by default all files share 256 MiB.
         storage_options : Mapping, optional
             Handed to fsspec, for URLs.
+        hwaccel : str, optional
+            As for `xvcomp.open`.
         """
         dropped = [drop_variables] if isinstance(drop_variables, str) else drop_variables
         arguments = {
@@ -71,6 +75,7 @@ class XvcompBackendEntrypoint(BackendEntrypoint):
             decode_cf=given,
             cache_bytes=cache_bytes,
             storage_options=storage_options,
+            hwaccel=hwaccel,
         )
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:

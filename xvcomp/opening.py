@@ -58,12 +58,20 @@ def _plain(key: Any) -> Any:
 class _Opener:
     """Open a cube file; equal for equal arguments, so that copies share what they open."""
 
-    def __init__(self, source: Any, cache_bytes: int | None, storage_options: Any) -> None:
-        self._arguments = (source, cache_bytes, storage_options)
+    def __init__(
+        self,
+        source: Any,
+        cache_bytes: int | None,
+        storage_options: Any,
+        hwaccel: str | None = None,
+    ) -> None:
+        self._arguments = (source, cache_bytes, storage_options, hwaccel)
 
     def __call__(self, mode: str = "r") -> CubeFile:
-        source, cache_bytes, storage_options = self._arguments
-        return CubeFile(source, cache_bytes=cache_bytes, storage_options=storage_options)
+        source, cache_bytes, storage_options, hwaccel = self._arguments
+        return CubeFile(
+            source, cache_bytes=cache_bytes, storage_options=storage_options, hwaccel=hwaccel
+        )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Opener) and self._arguments == other._arguments
@@ -94,13 +102,14 @@ def open_source(
     decode_cf: bool | Mapping[str, Any] = True,
     cache_bytes: int | None = None,
     storage_options: Mapping[str, Any] | None = None,
+    hwaccel: str | None = None,
 ) -> xr.Dataset:
     """Open a cube file as a lazy Dataset; the parameters are those of `CubeFile`.
 
     xarray keeps the file open while there is room among its open files, and opens it
     again when it is needed: a thousand cubes do not exhaust the system's file handles.
     """
-    manager = CachingFileManager(_Opener(source, cache_bytes, storage_options), mode="r")
+    manager = CachingFileManager(_Opener(source, cache_bytes, storage_options, hwaccel), mode="r")
     try:
         cube = manager.acquire()
         return _lazy_dataset(manager, cube, drop_variables, decode_cf)

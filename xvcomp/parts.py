@@ -8,6 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from .codecs import registry
+from .codecs.hwdecode import decode_on_device
 from .containers.abc import ByteRange, ContainerReader
 from .errors import ContainerError
 from .pipeline import DecodePart, VariableForm, decode_part
@@ -52,6 +53,7 @@ class GroupParts:
     reader: ContainerReader
     group: BandGroup
     forms: tuple[VariableForm, ...]
+    hwaccel: str | None = None
 
     @property
     def blocks(self) -> list[tuple[slice, slice]]:
@@ -144,12 +146,13 @@ class GroupParts:
         track = self._tracks(part.block)[number]
         expected = group.checksums.numpy()[track - group.first_track, part.gop]
         _check_sum(packets, int(expected), f"track {track}, GOP {part.gop}")
-        planes = registry.get(group.codec).decode(
-            packets,
-            self.reader.tracks[track],
-            chroma=chroma_of(group.layout.kind),
-            threads=threads,
-        )
+        info, chroma = self.reader.tracks[track], chroma_of(group.layout.kind)
+        planes = None
+        if self.hwaccel is not None:
+            planes = decode_on_device(packets, info, chroma=chroma, hwaccel=self.hwaccel)
+        if planes is None:
+            codec = registry.get(group.codec)
+            planes = codec.decode(packets, info, chroma=chroma, threads=threads)
         frames = min(group.gop, group.n_stream_frames - part.gop * group.gop)
         if len(planes[0]) != frames:
             raise ContainerError(

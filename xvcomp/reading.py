@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import sidecar
+from .codecs.hwdecode import check_hwaccel
 from .containers.abc import ContainerReader
 from .containers.mp4 import Mp4Reader
 from .dataset import coded_dtype
@@ -41,6 +42,8 @@ class CubeFile:
         of the process, 256 MiB that all open files share.
     storage_options : Mapping or None
         Handed to fsspec; for URLs only.
+    hwaccel : str or None
+        Decode on such a device, ``cuda`` for one, where it was seen to be bit-exact.
 
     Raises
     ------
@@ -54,8 +57,11 @@ class CubeFile:
         *,
         cache_bytes: int | None = None,
         storage_options: Mapping[str, Any] | None = None,
+        hwaccel: str | None = None,
     ) -> None:
-        self._arguments = (source, cache_bytes, storage_options)
+        self._arguments = (source, cache_bytes, storage_options, hwaccel)
+        if hwaccel is not None:
+            check_hwaccel(hwaccel)
         self.reader: ContainerReader = Mp4Reader(source, storage_options)
         self.manifest = Manifest.from_json(self.reader.manifest)
         self.identity = zlib.crc32(self.reader.manifest.encode())
@@ -67,7 +73,7 @@ class CubeFile:
         self._sidecar: dict[str, NDArray[Any]] | None = None
         self._check()
         self._parts = {
-            group.name: GroupParts(self.reader, group, tuple(self.forms(group)))
+            group.name: GroupParts(self.reader, group, tuple(self.forms(group)), hwaccel)
             for group in self.manifest.groups
         }
 
@@ -210,8 +216,12 @@ class CubeFile:
         self.reader.close()
 
 
-def _reopen(source: Any, cache_bytes: int | None, storage_options: Any) -> CubeFile:
-    return CubeFile(source, cache_bytes=cache_bytes, storage_options=storage_options)
+def _reopen(
+    source: Any, cache_bytes: int | None, storage_options: Any, hwaccel: str | None
+) -> CubeFile:
+    return CubeFile(
+        source, cache_bytes=cache_bytes, storage_options=storage_options, hwaccel=hwaccel
+    )
 
 
 def _band_count(spec: VariableSpec, group: BandGroup) -> int:

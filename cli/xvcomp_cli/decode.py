@@ -51,6 +51,8 @@ def _selections(
     help="Only these positions along a dim; negative ones count from its end.",
 )
 @names_option("--vars", "variables", help="Only these variables (and the coordinates).")
+@click.option("--hwaccel", metavar="DEVICE",
+              help="Decode on cuda, vaapi ... if that is bit-exact here.")  # fmt: skip
 @overwrite_option
 @quiet_option
 def decode(
@@ -59,6 +61,7 @@ def decode(
     *,
     selections: dict[str, int | slice],
     variables: tuple[str, ...] | None,
+    hwaccel: str | None,
     overwrite: bool,
     quiet: bool,
 ) -> None:
@@ -72,7 +75,7 @@ def decode(
     from xvcomp.sinks import check_sink, write_dataset
 
     check_sink(dst, overwrite=overwrite)
-    with xvcomp.open(src, decode_cf=False) as cube:
+    with xvcomp.open(src, decode_cf=False, hwaccel=hwaccel) as cube:
         chosen = _chosen(cube, variables, selections)
         write_dataset(chosen, dst, overwrite=overwrite)
         count = len(chosen.data_vars)

@@ -110,14 +110,22 @@ def _interleave(chroma: Planes) -> NDArray[np.uint16]:
     return np.stack(chroma, axis=-1).reshape(chroma[0].shape[0], -1)
 
 
-def read_frame(frame: Any, planes: Planes, index: int) -> None:
+def read_frame(frame: Any, planes: Planes, index: int, pix_fmt: str | None = None) -> None:
     """Copy a decoded frame to position ``index`` of ``planes``; extra chroma is dropped.
+
+    Parameters
+    ----------
+    pix_fmt : str, optional
+        Of the stream. Devices return frames of another, with interleaved chroma, and codes at
+        the top of 16 bits.
 
     Raises
     ------
     CodecError
         If the frame is damaged, or has another size or another layout than ``planes``.
     """
+    if frame.format.name.startswith(_FROM_DEVICES):
+        return _read_interleaved(frame, planes, index, pix_fmt)
     dtype = _sample_dtype(frame.format.name)
     if frame.is_corrupt:
         raise CodecError(f"frame {index} of the stream is damaged")
@@ -132,6 +140,7 @@ def read_frame(frame: Any, planes: Planes, index: int) -> None:
                 f"frame {index} has a plane of {size}, {target.shape[1:]} was expected"
             )
         target[index] = _samples(source, dtype)[:, : size[1]]
+    return None
 
 
 @cache
@@ -142,6 +151,32 @@ def _sample_dtype(name: str) -> np.dtype[Any]:
     import av
 
     return np.dtype("u1" if av.VideoFormat(name).components[0].bits == 8 else "<u2")
+
+
+_FROM_DEVICES = ("nv12", "p01")
+
+
+def _read_interleaved(frame: Any, planes: Planes, index: int, pix_fmt: str | None) -> None:
+    """Copy a device's frame: luma as it is, chroma taken apart."""
+    import av
+
+    if frame.is_corrupt:
+        raise CodecError(f"frame {index} of the stream is damaged")
+    found = [(plane.height, plane.width) for plane in frame.planes]
+    sizes = [plane.shape[1:] for plane in planes]
+    if found[: len(sizes)] != sizes[:2] or frame.format.name.endswith("be"):
+        raise CodecError(f"frame {index} is {frame.format.name} of {found}, not {sizes}")
+    eight = frame.format.name == "nv12"
+    bits = frame.format.components[0].bits
+    if pix_fmt is not None:
+        bits = av.VideoFormat(pix_fmt, 16, 16).components[0].bits
+    shift = np.uint16(0 if eight else 16 - bits)
+    dtype = np.dtype("u1" if eight else "<u2")
+    width = planes[0].shape[2]
+    planes[0][index] = _samples(frame.planes[0], dtype)[:, :width] >> shift
+    for number, target in enumerate(planes[1:]):
+        pairs = _samples(frame.planes[1], dtype)[:, : 2 * target.shape[2]]
+        target[index] = pairs[:, number::2] >> shift
 
 
 def _samples(plane: Any, dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -26,7 +26,7 @@ from . import registry
 from .abc import Capabilities
 from .isolated import child_environment
 
-__all__ = ["all_capabilities", "clear", "probe"]
+__all__ = ["all_capabilities", "clear", "probe", "recall", "remember"]
 
 _TIMEOUT_SECONDS = 60.0
 # A driver may be installed at any time.
@@ -36,6 +36,7 @@ _Key = tuple[str, str]
 """A codec, and what besides this package decides what it can do."""
 
 _known: dict[_Key, Capabilities] = {}
+_answers: dict[str, str] = {}
 _lock = threading.Lock()
 
 
@@ -82,6 +83,7 @@ def clear() -> None:
     """Forget what this process remembers; files stay."""
     with _lock:
         _known.clear()
+        _answers.clear()
 
 
 def _asked(key: _Key, refresh: bool) -> Capabilities:
@@ -149,6 +151,24 @@ def _build_key() -> str:
     return digest.hexdigest()[:16]
 
 
+def recall(name: str) -> str | None:
+    """Return what was remembered on this machine under a name, for as long as reasons hold."""
+    if name in _answers:
+        return _answers[name]
+    with suppress(OSError, ValueError, KeyError, TypeError, RuntimeError):
+        path = _file((name, ""))
+        if time.time() - path.stat().st_mtime < _REASON_VALID_SECONDS:
+            _answers[name] = str(json.loads(path.read_text())["answer"])
+            return _answers[name]
+    return None
+
+
+def remember(name: str, answer: str) -> None:
+    """Keep a text for this machine, this build of FFmpeg and this version of the code."""
+    _answers[name] = answer
+    _write(_file((name, "")), {"answer": answer})
+
+
 def _load(key: _Key) -> Capabilities | None:
     with suppress(OSError, ValueError, KeyError, TypeError, RuntimeError):
         path = _file(key)
@@ -159,13 +179,16 @@ def _load(key: _Key) -> Capabilities | None:
 
 
 def _store(key: _Key, found: Capabilities) -> Capabilities:
+    _write(_file(key), asdict(found))
+    return found
+
+
+def _write(path: Path, data: dict[str, Any]) -> None:
     """Write in one step, so that two processes never read half a file."""
     # A home that cannot be written to only means that the next process asks again.
     with suppress(OSError, RuntimeError):
-        path = _file(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
         with os.fdopen(handle, "w") as file:
-            json.dump(asdict(found), file)
+            json.dump(data, file)
         Path(temporary).replace(path)
-    return found

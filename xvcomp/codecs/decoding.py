@@ -16,7 +16,12 @@ _SAME_FORMAT: tuple[tuple[str, ...], ...] = (("libdav1d", "libaom-av1", "av1"),)
 
 
 def decode_packets(
-    packets: Sequence[bytes], info: StreamInfo, *, chroma: Chroma, threads: int = 1
+    packets: Sequence[bytes],
+    info: StreamInfo,
+    *,
+    chroma: Chroma,
+    threads: int = 1,
+    hwaccel: str | None = None,
 ) -> Planes:
     """Decode the packets of whole GOPs with FFmpeg, whatever encoder wrote them.
 
@@ -29,6 +34,8 @@ def decode_packets(
         Planes to return; ``gray`` drops the chroma of a stream that has one.
     threads : int
         0 leaves it to the decoder.
+    hwaccel : str or None
+        Decode on such a device, or fail; see `hwdecode` for whether that can be trusted.
 
     Raises
     ------
@@ -47,9 +54,9 @@ def decode_packets(
     planes = allocate_planes(chroma, len(packets), info.height, info.width)
     n_frames = 0
     try:
-        for frame in _decoded(_open_decoder(info, threads), packets):
+        for frame in _decoded(_open_decoder(info, threads, hwaccel), packets):
             if n_frames < len(packets):
-                read_frame(frame, planes, n_frames)
+                read_frame(frame, planes, n_frames, info.pix_fmt)
             n_frames += 1
     except av.FFmpegError as error:
         raise CodecError(f"{info.decoder} cannot decode the stream: {why(error)}") from error
@@ -74,13 +81,15 @@ def _decoded(context: Any, packets: Sequence[bytes]) -> Iterator[Any]:
     yield from context.decode(None)
 
 
-def _open_decoder(info: StreamInfo, threads: int) -> Any:
+def _open_decoder(info: StreamInfo, threads: int, hwaccel: str | None = None) -> Any:
     import av
 
     same = next((names for names in _SAME_FORMAT if info.decoder in names), (info.decoder,))
+    # Devices are driven by FFmpeg's own decoders, never by a library's.
+    same = same[-1:] if hwaccel else same
     for name in same:
         try:
-            context: Any = av.CodecContext.create(name, "r")
+            context: Any = av.CodecContext.create(name, "r", hwaccel=_device(hwaccel))
         except av.codec.codec.UnknownCodecError:
             continue
         context.extradata = info.extradata or None
@@ -94,6 +103,17 @@ def _open_decoder(info: StreamInfo, threads: int) -> Any:
         context.options = {"err_detect": "crccheck+bitstream+buffer+explode"}
         return context
     raise CodecUnavailable(f"this build of FFmpeg has no decoder {' or '.join(same)}")
+
+
+def _device(hwaccel: str | None) -> Any:
+    if hwaccel is None:
+        return None
+    from av.codec.hwaccel import HWAccel
+
+    try:
+        return HWAccel(hwaccel, allow_software_fallback=False)
+    except (RuntimeError, ValueError) as error:
+        raise CodecUnavailable(f"there is no device for hwaccel {hwaccel!r}: {error}") from error
 
 
 def why(error: Any) -> str:
