@@ -1,6 +1,9 @@
 """Copies of remote files: bounded, shared, resumed, never stale."""
 
+import subprocess
+import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import fsspec
@@ -115,6 +118,7 @@ class _Dropping(BaseHTTPRequestHandler):
     data = bytes(range(256)) * 64
     drop_after: int | None = None
     starts: list[int]
+    reached: threading.Event | None = None
 
     def _answer(self, body: bool) -> None:
         wanted = self.headers.get("Range")
@@ -124,6 +128,9 @@ class _Dropping(BaseHTTPRequestHandler):
             last = min(last, len(self.data) - 1)
         if body and self.drop_after is not None and last >= self.drop_after:
             self.close_connection = True
+            if self.reached is not None:
+                self.reached.set()
+                time.sleep(1)
             return
         if body:
             self.starts.append(first)
@@ -146,24 +153,47 @@ class _Dropping(BaseHTTPRequestHandler):
         return
 
 
-def test_a_download_goes_on_where_it_was_cut_off(tmp_path, monkeypatch):
+@pytest.fixture
+def server():
+    """A server whose handler drops connections after 5000 bytes, and its URL."""
+    handler = type("Handler", (_Dropping,), {"drop_after": 5000, "starts": []})
+    made = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    made.daemon_threads = True
+    threading.Thread(target=made.serve_forever, daemon=True).start()
+    yield handler, f"http://127.0.0.1:{made.server_port}/a.nc"
+    made.shutdown()
+    made.server_close()
+
+
+def test_a_download_goes_on_where_it_was_cut_off(server, tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "_WAITS", (0.0,))
     monkeypatch.setattr(local_copies, "_CHUNK", 1000)
-    handler = type("Handler", (_Dropping,), {"drop_after": 5000, "starts": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{server.server_port}/a.nc"
-    try:
-        with pytest.raises(OSError), local_copy(url, tmp_path):  # noqa: PT011
-            pass
-        assert [p.stat().st_size for p in tmp_path.glob("*/*.part")] == [5000]
-        handler.drop_after, handler.starts = None, []
-        with local_copy(url, tmp_path) as path:
-            assert path.read_bytes() == handler.data
-        assert min(handler.starts) == 5000
-    finally:
-        server.shutdown()
-        server.server_close()
+    handler, url = server
+    with pytest.raises(OSError), local_copy(url, tmp_path):  # noqa: PT011
+        pass
+    assert [p.stat().st_size for p in tmp_path.glob("*/*.part")] == [5000]
+    handler.drop_after, handler.starts = None, []
+    with local_copy(url, tmp_path) as path:
+        assert path.read_bytes() == handler.data
+    assert min(handler.starts) == 5000
+
+
+def test_a_killed_process_leaves_no_lock_and_no_half_file(server, tmp_path):
+    handler, url = server
+    handler.reached = threading.Event()
+    code = (
+        "import sys; from xvcomp import local_copies\n"
+        "local_copies._CHUNK = 1000\n"
+        "with local_copies.local_copy(*sys.argv[1:]): pass\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, url, str(tmp_path)])
+    assert handler.reached.wait(30)
+    process.kill()
+    process.wait()
+    assert _copied(tmp_path) == {"a.nc.part"}
+    handler.drop_after = None
+    with local_copy(url, tmp_path) as path:
+        assert path.read_bytes() == handler.data
 
 
 def test_the_cache_lies_where_the_environment_says(monkeypatch, tmp_path):
