@@ -12,15 +12,13 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from .errors import PlanError
+from .repacking import repacked
 from .spec import VariableSpec
 from .typed_json import pack_json, unpack_json
 
 __all__ = ["StoredVariable", "as_dataset", "assemble", "coded_dtype", "describe", "pack_mapping"]
-
-_PACKING = ("scale_factor", "add_offset", "_Unsigned")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -170,7 +168,7 @@ def _check(dataset: xr.Dataset, name: Hashable, variable: xr.Variable) -> None:
 def _stored_variable(
     name: str, variable: xr.Variable, is_coord: bool, stored: bool, notes: list[str]
 ) -> StoredVariable:
-    packed = None if stored or is_coord else _repack(name, variable)
+    packed = None if stored or is_coord else repacked(name, variable)
     form = variable if packed is None else packed
     spec = VariableSpec(
         name=name,
@@ -206,34 +204,6 @@ def pack_mapping(values: Mapping[Any, Any], what: str, notes: list[str]) -> Any:
         else:
             kept[key] = value
     return pack_json(kept)
-
-
-def _repack(name: str, variable: xr.Variable) -> xr.Variable | None:
-    """Return the packed form of a decoded variable, if it leads back to exactly this one."""
-    target = variable.encoding.get("dtype")
-    packed = any(key in variable.encoding for key in _PACKING)
-    masked_integers = variable.dtype.kind == "f" and target is not None
-    if variable.dtype.kind != "f" or variable.ndim < 2 or not (packed or masked_integers):
-        return None
-    if target is None or np.dtype(target).kind not in "iu":
-        return None
-    try:
-        stored = xr.conventions.encode_cf_variable(variable, name=name)
-        again = xr.conventions.decode_cf_variable(name, stored)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    if again.dtype != variable.dtype or not _same(np.asarray(again), np.asarray(variable)):
-        return None
-    stored.encoding = dict(variable.encoding)
-    return stored
-
-
-def _same(first: NDArray[Any], second: NDArray[Any]) -> bool:
-    if not np.array_equal(first, second, equal_nan=True):
-        return False
-    # Equal is not identical: -0.0 == 0.0, and packing keeps no sign of zero.
-    valid = ~np.isnan(first)
-    return bool(np.array_equal(np.signbit(first[valid]), np.signbit(second[valid])))
 
 
 def assemble(
