@@ -330,7 +330,7 @@ def test_a_target_out_of_reach_is_an_error_and_leaves_nothing(tmp_path):
     ("options", "message"),
     [
         ({"variables": ["nope"]}, "no variable 'nope'"),
-        ({"codec": "h266"}, "codec 'h266' cannot be used"),
+        ({"codec": "h266"}, "no encoder is called 'h266'"),
         ({"bit_depth": 9}, "cannot code 9 bits"),
         ({"colour": 3}, "unknown options: colour"),
         ({"lossy": ["time"]}, "'time' cannot be lossy"),
