@@ -21,12 +21,18 @@ __all__ = ["codecs"]
     short_help="Show what this machine can code.",
     epilog=example("xvcomp codecs", "xvcomp codecs --json"),
 )
+@click.option("--refresh", is_flag=True, help="Try all again, whatever is remembered.")
 @json_option
-def codecs(*, as_json: bool) -> None:
-    """Show the codecs and the formats that encoded and decoded correctly here, just now."""
+def codecs(*, as_json: bool, refresh: bool) -> None:
+    """Show the encoders, and the formats that encoded and decoded correctly here.
+
+    Each was tried in a process of its own, with a time limit; what it did is remembered for
+    this machine, this build and this program. Formats are chroma and bit depth; sizes are height
+    x width. "via ffmpeg" are those of the system's program (on the PATH, or XVCOMP_FFMPEG).
+    """
     from xvcomp.codecs.capabilities import all_capabilities
 
-    found = all_capabilities()
+    found = all_capabilities(refresh=refresh)
     if as_json:
         echo_json({name: asdict(one) | {"usable": one.usable} for name, one in found.items()})
     else:
@@ -34,7 +40,7 @@ def codecs(*, as_json: bool) -> None:
 
 
 def _text(found: "Mapping[str, Capabilities]") -> str:
-    header = ("codec", "formats", "of these lossless", "sizes", "device")
+    header = ("codec", "formats", "of these lossless", "sizes", "device", "via")
     rows = [_row(name, one) for name, one in found.items() if one.usable]
     text = table(header, rows)
     absent = [
@@ -49,7 +55,9 @@ def _row(name: str, found: "Capabilities") -> list[str]:
     low, high = found.min_size, found.max_size
     exact = "all" if found.lossless == found.formats else _formats(found.lossless) or "none"
     sizes = f"{low[0]}x{low[1]} to {high[0]}x{high[1]}"
-    return [name, _formats(found.formats), exact, sizes, found.device]
+    if not found.odd_sizes:
+        sizes += f" by {found.align}"
+    return [name, _formats(found.formats), exact, sizes, found.device, found.via]
 
 
 def _formats(formats: "tuple[tuple[Chroma, int], ...]") -> str:
