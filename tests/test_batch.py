@@ -19,10 +19,11 @@ from click.testing import CliRunner
 
 import xvcomp
 from xvcomp import batch
-from xvcomp.batch import cluster
+from xvcomp.batch import assembling, cluster
 from xvcomp.batch.identity import sha256_of
 from xvcomp.batch.job import Job, make_cube
 from xvcomp.batch.workspace import Workspace
+from xvcomp.containers.taco import open_taco, write_taco
 from xvcomp.report.json_lines import JsonLines, sole_user
 from xvcomp.results import Options
 from xvcomp_cli.main import cli
@@ -328,17 +329,30 @@ def start(words: list[str]) -> "subprocess.Popen[bytes]":
     )
 
 
-def test_killed_at_any_moment_it_goes_on_and_the_result_is_the_same(made, scheduler, tmp_path):
+def test_interrupted_and_killed_it_goes_on_and_the_result_is_the_same(made, scheduler, tmp_path):
     source, undisturbed, _ = made
     out = tmp_path / "out"
-    for lines in (1, 4):
-        process = start(command(source, out))
-        wait_for(out / ".batch" / "journal.jsonl", lines, process)
-        family = descendants(process)
-        process.kill()
-        process.wait()
-        _, alive = psutil.wait_procs(family, timeout=10)
-        assert alive == [], "processes that outlive the batch"
+    state = out / ".batch"
+
+    process = start(command(source, out, "--quiet"))
+    wait_for(state / "journal.jsonl", 1, process)
+    family = descendants(process)
+    # As Ctrl-C in a terminal does: every process of the group gets it.
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(30) == 130
+    assert_gone(family)
+    assert process.stderr.read().decode().splitlines()[-1].startswith("xvcomp: error: interrupted")
+    assert {path.name for path in state.iterdir()} == {".lock", "journal.jsonl"}
+    assert 1 <= len(sums(out)) < 5
+    assert sums(out).items() <= sums(undisturbed.out).items()
+
+    process = start(command(source, out))
+    wait_for(state / "journal.jsonl", len(sums(out)) + 1, process)
+    family = descendants(process)
+    process.kill()
+    process.wait()
+    assert_gone(family)
+
     done = batch.run([source], out, scheduler=scheduler, **CHOICES)
     assert 0 < done.made < 5
     assert sums(out) == sums(undisturbed.out)
@@ -346,29 +360,16 @@ def test_killed_at_any_moment_it_goes_on_and_the_result_is_the_same(made, schedu
         replaced(cube, seconds=mine.seconds)
         for cube, mine in zip(undisturbed.cubes, done.cubes, strict=True)
     )
-    assert sorted(p.name for p in (out / ".batch").iterdir()) == [".lock", "journal.jsonl"]
+    assert {path.name for path in state.iterdir()} == {".lock", "journal.jsonl"}
+
+
+def assert_gone(family: list[psutil.Process]) -> None:
+    _, alive = psutil.wait_procs(family, timeout=15)
+    assert alive == [], "processes that outlive the batch"
 
 
 def replaced(cube, **changes):
     return type(cube)(**(cube.to_dict() | changes))
-
-
-def test_ctrl_c_stops_at_once_and_leaves_nothing_half_done(made, tmp_path):
-    source, undisturbed, _ = made
-    out = tmp_path / "out"
-    process = start(command(source, out, "--quiet"))
-    wait_for(out / ".batch" / "journal.jsonl", 2, process)
-    family = descendants(process)
-    os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(20) == 130
-    _, alive = psutil.wait_procs(family, timeout=10)
-    assert alive == []
-    assert process.stderr.read().decode().splitlines()[-1].startswith("xvcomp: error: interrupted")
-    names = {path.name for path in (out / ".batch").iterdir()}
-    assert names == {".lock", "journal.jsonl"}
-    kept = sums(out)
-    assert 2 <= len(kept) < 6
-    assert kept.items() <= sums(undisturbed.out).items()
 
 
 def test_a_lost_worker_costs_no_cube(made, scheduler, tmp_path):
@@ -525,11 +526,39 @@ def test_a_dataset_with_failures_keeps_its_work_until_they_are_mended(scheduler,
     assert (len(first.done), len(first.failures)) == (2, 1)
     assert (tmp_path / "all.tacozip.work").is_dir()
     write_cube(source / "c01.nc", 1)
+    (tmp_path / ".tacocat").mkdir()
+    with pytest.raises(FileExistsError, match="exists already"):
+        batch.run([source], out, scheduler=scheduler, part_nbytes=10_000, **CHOICES)
+    (tmp_path / ".tacocat").rmdir()
     second = batch.run([source], out, scheduler=scheduler, part_nbytes=10_000, **CHOICES)
     assert (second.made, second.failures) == (1, ())
     assert not (tmp_path / "all.tacozip.work").exists()
     with xvcomp.open(f"{second.files[0]}::c00") as cube:
         assert cube.sizes["time"] == 16
+
+
+def test_killed_while_the_dataset_is_put_together_it_goes_on(
+    made, scheduler, tmp_path, monkeypatch
+):
+    source, undisturbed, _ = made
+    out = tmp_path / "all.tacozip"
+
+    def late(*words, **options):
+        write_taco(*words, **options)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(assembling, "write_taco", late)
+        with pytest.raises(KeyboardInterrupt):
+            batch.run([source], out, scheduler=scheduler, part_nbytes=10_000, **CHOICES)
+    assert len(list(tmp_path.glob("all_part*.tacozip"))) > 1
+    done = batch.run([source], out, scheduler=scheduler, part_nbytes=10_000, **CHOICES)
+    assert (done.made, done.failures) == (0, ())
+    assert done.files == tuple(sorted(tmp_path.glob("all_part*.tacozip")))
+    with open_taco(tmp_path) as dataset:
+        assert {row["id"]: row["xvcomp:sha256"] for row in dataset.rows()} == {
+            cube.id: cube.sha256 for cube in undisturbed.cubes
+        }
 
 
 def test_the_command_line_tells_failures_by_its_exit_code(scheduler, tmp_path):

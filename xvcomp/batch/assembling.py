@@ -19,6 +19,8 @@ def assemble(
     collection: Collection | None,
     part_nbytes: int | None,
     columns: Mapping[str, Mapping[str, object]],
+    *,
+    overwrite: bool,
 ) -> tuple[Path, ...]:
     """Write the dataset; it appears when it is complete.
 
@@ -34,24 +36,29 @@ def assemble(
         As in `write_taco`.
     columns : Mapping
         The user's columns of each sample, by id.
+    overwrite : bool
+        Whether a dataset that this batch has not made may be replaced.
 
     Raises
     ------
     ContainerError
         If a cube file is not what the journal says.
+    FileExistsError
+        If there is a dataset by now.
     """
     name = space.out.name.split(".")[0] or "cubes"
     about = collection or Collection(id=name)
-    space.mark_assembled()
-    return tuple(
-        write_taco(
-            space.out,
-            _samples(space, cubes, columns),
-            about,
-            part_nbytes=part_nbytes,
-            overwrite=True,
-        )
-    )
+    parts = part_nbytes is not None
+    # A batch that was killed here, or had failures before, replaces what it has made.
+    replaces = overwrite or space.is_ours(parts)
+    space.mark_assembled(parts)
+    try:
+        samples = _samples(space, cubes, columns)
+        files = write_taco(space.out, samples, about, part_nbytes=part_nbytes, overwrite=replaces)
+    except FileExistsError:
+        space.forget_assembled()
+        raise
+    return tuple(files)
 
 
 def _samples(

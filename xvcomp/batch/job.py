@@ -220,9 +220,10 @@ def _explain(error: Exception, job: Job) -> tuple[FailureKind, str]:
             return "input", text
         case MemoryError():
             return "memory", "it ran out of memory; choose fewer variables, or set memory"
+        case OSError() | RuntimeError() if "NetCDF:" in text:
+            # A RuntimeError comes when a file opens whose data are damaged.
+            why = getattr(error, "strerror", None) or text
+            return "input", f"cannot read {job.source}: {why}; it may be damaged or cut short"
         case OSError():
             return "input", f"cannot read {job.source}: {error.strerror or text}"
-        case RuntimeError() if "NetCDF" in text:
-            # netCDF4 says so when the file opens, but its data are damaged.
-            return "input", f"cannot read {job.source}: {text}"
     return "internal", f"{type(error).__name__}: {text}"

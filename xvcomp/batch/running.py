@@ -187,7 +187,7 @@ def run(
     if space.is_archive:
         # Not after hours of work.
         import_pyarrow()
-    with space.used(overwrite=overwrite) as scratch:
+    with space.used(overwrite=overwrite, parts=part_nbytes is not None) as scratch:
         batch = _Batch(asked=asked, space=space, scratch=scratch, on_progress=on_progress)
         result = batch.make(items)
     if space.is_archive and not (keep_work or result.failures):
@@ -220,7 +220,14 @@ class _Batch:
         if self._space.is_archive and done:
             self._tell("assemble")
             asked = self._asked
-            files = assemble(self._space, done, asked.collection, asked.part_nbytes, asked.columns)
+            files = assemble(
+                self._space,
+                done,
+                asked.collection,
+                asked.part_nbytes,
+                asked.columns,
+                overwrite=asked.overwrite,
+            )
         self._tell("report")
         return self._report(cubes, files)
 

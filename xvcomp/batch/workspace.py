@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..containers.taco.publish import CAT_NAME, refuse_existing
 from ..errors import PlanError
 from ..report.json_lines import JsonLines, sole_user
 from .identity import sha256_of
@@ -76,8 +77,15 @@ class Workspace:
         return self.cubes / f"{name}.mp4"
 
     @contextmanager
-    def used(self, *, overwrite: bool) -> Iterator[Path]:
+    def used(self, *, overwrite: bool, parts: bool) -> Iterator[Path]:
         """Make the folders, keep others out, and give a folder for files on their way.
+
+        Parameters
+        ----------
+        overwrite : bool
+            Whether a dataset that is not ours may be replaced.
+        parts : bool
+            Whether a dataset may be cut into parts.
 
         Raises
         ------
@@ -88,7 +96,7 @@ class Workspace:
         PlanError
             If another batch is at work here.
         """
-        self._check(overwrite)
+        self._check(overwrite, parts)
         self.cubes.mkdir(parents=True, exist_ok=True)
         self.state.mkdir(exist_ok=True)
         with sole_user(self.state, "batch"):
@@ -101,27 +109,33 @@ class Workspace:
             finally:
                 shutil.rmtree(run, ignore_errors=True)
 
-    def _check(self, overwrite: bool) -> None:
+    def _check(self, overwrite: bool, parts: bool) -> None:
         parent = self.out.parent
         if not parent.is_dir():
             raise FileNotFoundError(errno.ENOENT, "no such folder: create it first", str(parent))
         if not self.is_archive and self.out.exists() and not self.out.is_dir():
             raise PlanError(f"{self.out} is a file; name a folder, or a dataset NAME.tacozip")
-        if self.is_archive and self._archives() and not (overwrite or self._mark.exists()):
-            raise FileExistsError(errno.EEXIST, "it exists already", str(self.out))
+        if self.is_archive and not (overwrite or self.is_ours(parts)):
+            refuse_existing(self.out, parts=parts)
         writable = self.out if self.out.is_dir() else parent
         if not os.access(writable, os.W_OK):
             raise PermissionError(errno.EACCES, "the folder is not writable", str(writable))
 
-    def _archives(self) -> list[Path]:
-        """Return the dataset, or its parts, if there are any."""
-        stem = self.out.name.removesuffix(ARCHIVE_SUFFIX)
-        parts = self.out.parent.glob(f"{stem}_part*{ARCHIVE_SUFFIX}")
-        return [path for path in (self.out, *parts) if path.exists()]
+    def is_ours(self, parts: bool) -> bool:
+        """Tell whether a dataset that is there was made from what is here."""
+        if not self._mark.exists():
+            return False
+        # A folder holds one dataset of parts: that may be another than ours of one file.
+        known = self._mark.read_text(encoding="ascii") == "parts"
+        return not parts or known or not (self.out.parent / CAT_NAME).exists()
 
-    def mark_assembled(self) -> None:
+    def mark_assembled(self, parts: bool) -> None:
         """Remember that the dataset that is about to appear was made from what is here."""
-        self._mark.touch()
+        self._mark.write_text("parts" if parts else "one file", encoding="ascii")
+
+    def forget_assembled(self) -> None:
+        """Take that back."""
+        self._mark.unlink(missing_ok=True)
 
     def journaled(self) -> dict[str, CubeResult]:
         """Return all results by key; of two with the same key, the later."""
