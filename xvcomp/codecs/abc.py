@@ -63,6 +63,8 @@ class Capabilities:
     ----------
     formats : tuple of (chroma, bit_depth)
         Combinations that encoded and decoded correctly.
+    pix_fmts : tuple of str
+        FFmpeg's pixel formats in which these travel to the encoder.
     lossless : tuple of (chroma, bit_depth)
         Combinations that also came back bit for bit with ``quantizer=None``.
     min_size, max_size : (int, int)
@@ -89,6 +91,7 @@ class Capabilities:
     device: str = "cpu"
     via: str = "PyAV"
     reads_anywhere: bool = True
+    pix_fmts: tuple[str, ...] = ()
     reason: str | None = None
 
     @property

@@ -123,7 +123,7 @@ def _in_child(name: str, timeout_seconds: float) -> Capabilities:
 def _from_dict(data: dict[str, Any]) -> Capabilities:
     """Undo ``asdict`` and JSON, which turns tuples to lists."""
     changed: dict[str, Any] = {key: tuple(map(tuple, data[key])) for key in ("formats", "lossless")}
-    changed |= {key: tuple(data[key]) for key in ("min_size", "max_size", "odd_sizes")}
+    changed |= {key: tuple(data[key]) for key in ("min_size", "max_size", "odd_sizes", "pix_fmts")}
     return Capabilities(**{**data, **changed})
 
 

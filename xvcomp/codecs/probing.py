@@ -91,7 +91,13 @@ def probe_formats(codec: PyavCodec) -> Capabilities:
         device=codec.device,
         via=codec.via,
         reads_anywhere=codec.reads_anywhere,
+        pix_fmts=tuple(dict.fromkeys(_pix_fmt(codec, *each) for each in formats)),
     )
+
+
+def _pix_fmt(codec: PyavCodec, chroma: Chroma, depth: int) -> str:
+    params = StreamParams(chroma=chroma, bit_depth=depth, quantizer=None, gop=1)
+    return codec.carrier(params).pix_fmt
 
 
 def _quantizers(codec: PyavCodec, depth: int) -> list[int | None]:
