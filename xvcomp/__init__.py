@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .api import Info, encode, info, open, plan, verify
     from .containers.taco import Collection, TacoReader, TacoSample, open_taco, write_taco
     from .evaluation import Evaluation, evaluate
+    from .previews import Preview, preview
     from .report import Sweep, sweep
     from .results import Options, Override, Progress, Report
     from .sampling import samples
@@ -60,6 +61,7 @@ __all__ = [
     "Override",
     "Plan",
     "PlanError",
+    "Preview",
     "Progress",
     "Psnr",
     "Quality",
@@ -79,6 +81,7 @@ __all__ = [
     "open",
     "open_taco",
     "plan",
+    "preview",
     "samples",
     "sweep",
     "verify",
@@ -89,6 +92,7 @@ __all__ = [
 _LAZY = {
     **dict.fromkeys(("Info", "encode", "info", "open", "plan", "verify"), "api"),
     **dict.fromkeys(("Evaluation", "evaluate"), "evaluation"),
+    **dict.fromkeys(("Preview", "preview"), "previews"),
     **dict.fromkeys(("Sweep", "sweep"), "report"),
     **dict.fromkeys(("Options", "Override", "Progress", "Report"), "results"),
     **dict.fromkeys(

@@ -12,6 +12,7 @@ import xarray as xr
 
 if TYPE_CHECKING:
     from .evaluation import Evaluation
+    from .previews import Preview
     from .results import Report
     from .spec import Plan
 
@@ -46,6 +47,18 @@ class VideoAccessor:
         from .evaluation import evaluate
 
         return evaluate(self._obj, decoded, **keywords)
+
+    def preview(self, out: str | os.PathLike[str], **keywords: Any) -> "Preview":
+        """Draw the cube as a video, GIF or PNG; the keywords are those of `xvcomp.preview`."""
+        from .previews import preview
+
+        return preview(self._obj, out, **keywords)
+
+    def _repr_html_(self) -> str:
+        """Show a few frames in notebooks."""
+        from .previews import inline_html
+
+        return inline_html(self._obj)
 
 
 def register() -> None:

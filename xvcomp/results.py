@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from typing import Any, Literal
 
 from .spec import LayoutKind, Preset, Target
@@ -174,3 +175,9 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """Return plain types, ready for JSON (infinite values as they are)."""
         return asdict(self)
+
+    def _repr_html_(self) -> str:
+        """Show numbers and a few frames in notebooks."""
+        # By name, for the pictures are drawn by layers above this one.
+        previews = import_module("xvcomp.previews")
+        return str(previews.report_html(self))

@@ -5,32 +5,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import example, names_option, overwrite_option, quiet_option
+from .options import example, isel_option, names_option, overwrite_option, quiet_option
 from .render import format_bytes
 
 if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = ["decode"]
-
-
-def _selections(
-    _ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
-) -> dict[str, int | slice]:
-    """Read ``time=10``, ``time=10:20`` or ``x=0:256:2``: positions along a dim."""
-    found: dict[str, int | slice] = {}
-    for value in values:
-        dim, _, text = value.partition("=")
-        try:
-            numbers = [int(part) if part.strip() else None for part in text.split(":")]
-            if not dim or not text or len(numbers) > 3 or numbers[2:] == [0]:
-                raise ValueError
-            found[dim] = int(text) if len(numbers) == 1 else slice(*numbers)
-        except ValueError:
-            raise click.BadParameter(
-                f"{value!r} is not like time=10, time=10:20 or x=0:256:2"
-            ) from None
-    return found
 
 
 @click.command(
@@ -42,14 +23,7 @@ def _selections(
 )
 @click.argument("src")
 @click.argument("dst", type=click.Path(path_type=Path))
-@click.option(
-    "--isel",
-    "selections",
-    multiple=True,
-    metavar="DIM=START:STOP",
-    callback=_selections,
-    help="Only these positions along a dim; negative ones count from its end.",
-)
+@isel_option
 @names_option("--vars", "variables", help="Only these variables (and the coordinates).")
 @click.option("--hwaccel", metavar="DEVICE",
               help="Decode on cuda, vaapi ... if that is bit-exact here.")  # fmt: skip

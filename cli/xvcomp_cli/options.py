@@ -29,6 +29,7 @@ __all__ = [
     "encoding_options",
     "example",
     "group_option",
+    "isel_option",
     "json_option",
     "library_keywords",
     "names_option",
@@ -186,6 +187,35 @@ def encoding_options(command: _F) -> _F:
 json_option = click.option("--json", "as_json", is_flag=True, help="Strict JSON on stdout.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what is there.")
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress and no table.")
+
+
+def _selections(
+    _ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
+) -> dict[str, int | slice]:
+    """Read ``time=10``, ``time=10:20`` or ``x=0:256:2``: positions along a dim."""
+    found: dict[str, int | slice] = {}
+    for value in values:
+        dim, _, text = value.partition("=")
+        try:
+            numbers = [int(part) if part.strip() else None for part in text.split(":")]
+            if not dim or not text or len(numbers) > 3 or numbers[2:] == [0]:
+                raise ValueError
+            found[dim] = int(text) if len(numbers) == 1 else slice(*numbers)
+        except ValueError:
+            raise click.BadParameter(
+                f"{value!r} is not like time=10, time=10:20 or x=0:256:2"
+            ) from None
+    return found
+
+
+isel_option = click.option(
+    "--isel",
+    "selections",
+    multiple=True,
+    metavar="DIM=START:STOP",
+    callback=_selections,
+    help="Only these positions along a dim; negative ones count from its end.",
+)
 variables_option = _names(("--vars", "variables"), "Only these variables.")
 group_option = click.option(
     "--group", metavar="NAME", help="Group of a NetCDF file or Zarr store; / is the root alone."

@@ -7,28 +7,16 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
+from ..previews.colours import DIVERGING, SEQUENTIAL, Colours, table
+
 __all__ = ["DIVERGING", "SEQUENTIAL", "data_uri", "gradient_css"]
 
-# Viridis and a blue-white-red map, at equal distances.
-SEQUENTIAL = (
-    (68, 1, 84), (72, 40, 120), (62, 73, 137), (49, 104, 142), (38, 130, 142),
-    (31, 158, 137), (53, 183, 121), (110, 206, 88), (181, 222, 43), (253, 231, 37),
-)  # fmt: skip
-DIVERGING = (
-    (5, 48, 97), (67, 147, 195), (209, 229, 240), (250, 250, 250), (253, 219, 199),
-    (214, 96, 77), (103, 0, 31),
-)  # fmt: skip
 _GAP = (190, 190, 190)
-
-Colours = tuple[tuple[int, int, int], ...]
 
 
 def _palette(colours: Colours) -> NDArray[np.uint8]:
     """Return 256 colours: the first for gaps, then the map."""
-    anchors = np.array(colours, np.float64)
-    at = np.linspace(0, len(colours) - 1, 255)
-    channels = [np.interp(at, np.arange(len(colours)), anchors[:, k]) for k in range(3)]
-    return np.vstack([_GAP, np.rint(np.stack(channels, axis=1))]).astype(np.uint8)
+    return np.vstack([np.array([_GAP], np.uint8), table(colours, 255)])
 
 
 def data_uri(values: NDArray[np.floating], low: float, high: float, colours: Colours) -> str:

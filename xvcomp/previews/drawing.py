@@ -1,0 +1,163 @@
+"""One picture of one frame: panels side by side, their titles, the date, the colours' range."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .colours import table
+from .labels import short
+from .looks import Look
+
+__all__ = [
+    "BACKGROUND",
+    "Panel",
+    "Style",
+    "draw_legend",
+    "draw_picture",
+    "enlarge",
+    "font",
+    "write_text",
+]
+
+BACKGROUND = (18, 22, 28)
+INK = (240, 243, 246)
+_SOFT = (160, 170, 180)
+_GAP_LIGHT, _GAP_DARK = (128, 132, 137), (98, 102, 107)
+_HATCH = 8
+_MARGIN = 6
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Panel:
+    """A frame to be drawn.
+
+    Parameters
+    ----------
+    title : str
+        Stands above it; empty for a panel alone.
+    rgb : ndarray of uint8, shape (y, x, 3)
+    missing : ndarray of bool, shape (y, x)
+        Where there is no value: hatched.
+    """
+
+    title: str
+    rgb: NDArray[np.uint8]
+    missing: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Style:
+    """Sizes in pixels of the picture: ``scale`` is that of one pixel of the cube."""
+
+    scale: int
+    text: int = 15
+
+    @property
+    def line(self) -> int:
+        """Height of a line of text."""
+        return self.text + 8
+
+    def small(self) -> "Style":
+        """Return the same with smaller text."""
+        return replace(self, text=max(9, self.text - 3))
+
+
+def font(size: int) -> Any:
+    """Return Pillow's own font: no font has to be installed."""
+    from PIL import ImageFont
+
+    return ImageFont.load_default(size)
+
+
+def enlarge(panel: Panel, scale: int) -> NDArray[np.uint8]:
+    """Repeat pixels, and hatch what is missing; shape (y * scale, x * scale, 3)."""
+    rgb = panel.rgb.repeat(scale, axis=0).repeat(scale, axis=1)
+    missing = panel.missing.repeat(scale, axis=0).repeat(scale, axis=1)
+    rows, columns = np.arange(missing.shape[0])[:, None], np.arange(missing.shape[1])
+    stripe = (rows + columns) % _HATCH < _HATCH // 2
+    rgb[missing & stripe] = _GAP_LIGHT
+    rgb[missing & ~stripe] = _GAP_DARK
+    return rgb
+
+
+def draw_picture(
+    panels: Sequence[Panel], date: str, label: str, look: Look, unit: str, style: Style
+) -> NDArray[np.uint8]:
+    """Draw a frame of a video.
+
+    Returns
+    -------
+    ndarray of uint8, shape (height, width, 3)
+        Height and width are even.
+    """
+    from PIL import Image, ImageDraw
+
+    tiles = [enlarge(panel, style.scale) for panel in panels]
+    tall, wide = tiles[0].shape[:2]
+    titled = any(panel.title for panel in panels)
+    top = style.line if titled else 0
+    width = len(tiles) * wide + _MARGIN * (len(tiles) - 1)
+    height = top + tall + 2 * style.line + _MARGIN
+    picture = Image.new("RGB", (width + width % 2, height + height % 2), BACKGROUND)
+    ink = ImageDraw.Draw(picture)
+    for k, (panel, tile) in enumerate(zip(panels, tiles, strict=True)):
+        left = k * (wide + _MARGIN)
+        picture.paste(Image.fromarray(tile), (left, top))
+        write_text(ink, (left + 3, 2), panel.title, style.text, wide - 6)
+    write_text(ink, (_MARGIN, top + tall + 4), date, style.text, width - 2 * _MARGIN)
+    legend = (_MARGIN, top + tall + style.line + 3, width - 2 * _MARGIN)
+    draw_legend(picture, legend, label, look, unit, style.small())
+    return np.asarray(picture)
+
+
+def draw_legend(
+    picture: Any, place: tuple[int, int, int], label: str, look: Look, unit: str, style: Style
+) -> None:
+    """Write what is shown and, beside it, the colours and their range.
+
+    Parameters
+    ----------
+    picture : PIL.Image.Image
+        Drawn upon.
+    place : (int, int, int)
+        Left, top and width.
+    """
+    from PIL import Image, ImageDraw
+
+    left, top, width = place
+    ink = ImageDraw.Draw(picture)
+    if look.colours is None:
+        write_text(ink, (left, top), label, style.text, width, _SOFT)
+        return
+    low, high = short(look.low), f"{short(look.high)} {unit}".strip()
+    face = font(style.text)
+    low_width, high_width = (int(face.getlength(text)) for text in (low, high))
+    bar = max(24, min(140, (width - low_width - high_width) // 3))
+    bar_left = left + width - high_width - 6 - bar
+    write_text(ink, (left, top), label, style.text, bar_left - left - low_width - 16, _SOFT)
+    strip = table(look.colours, bar)[None].repeat(style.text - 2, axis=0)
+    picture.paste(Image.fromarray(strip), (bar_left, top + 3))
+    ink.text((bar_left - 6 - low_width, top), low, font=face, fill=INK)
+    ink.text((bar_left + bar + 6, top), high, font=face, fill=INK)
+
+
+def write_text(
+    ink: Any,
+    at: tuple[int, int],
+    text: str,
+    size: int,
+    width: int,
+    fill: tuple[int, int, int] = INK,
+) -> None:
+    """Write a line; one that is too long ends in dots."""
+    face = font(size)
+    # The font has Latin letters only; others would be drawn as empty boxes.
+    plain = "".join(c if c.isprintable() and ord(c) < 0x250 else "?" for c in text)
+    if face.getlength(plain) > width:
+        while plain and face.getlength(plain + "...") > width:
+            plain = plain[:-1]
+        plain = f"{plain}..." if plain else ""
+    ink.text(at, plain, font=face, fill=fill)
