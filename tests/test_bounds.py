@@ -173,11 +173,31 @@ def test_values_that_return_after_a_while_are_coded_as_steps_that_repeat(tmp_pat
     assert worst(ds.v, back.v) <= 0.5
 
 
-def test_a_relative_bound_of_values_with_an_offset_is_refused(tmp_path):
+@pytest.mark.parametrize(("scale", "offset"), [(0.01, 273.15), (-0.01, 240.0), (0.01, -300.0)])
+def test_a_relative_bound_of_packed_values_speaks_of_what_a_reader_sees(tmp_path, scale, offset):
     values = np.rint(1000 * field()).astype("i2")
-    ds = cube(values, scale_factor=0.01, add_offset=273.15, units="K")
+    ds = cube(values, scale_factor=scale, add_offset=offset, units="K")
+    target = xvcomp.MaxError(0.001, relative="pointwise")
+    report, back = encoded(ds, tmp_path / "c.mp4", target, stored=True)
+    error = np.abs((values.astype("f8") - back.v.values) * scale)
+    seen = np.abs(values * scale + offset)
+    assert (error <= 0.001 * seen).all()
+    # The smallest value a reader sees allows so many whole steps, and they are used.
+    whole = int(0.001 * seen.min() / abs(scale))
+    assert np.abs(values - back.v.values.astype("i4")).max() == whole > 10
+    assert report.promises[0].found == pytest.approx((error / seen).max())
+    other = ds.copy(deep=True)
+    at = np.unravel_index(seen.argmin(), seen.shape)
+    other.v.values[at] += 2 * whole + 1
+    with pytest.raises(xvcomp.ErrorBoundExceeded, match=r"1 samples are past that"):
+        xvcomp.verify(tmp_path / "c.mp4", other, stored=True)
+
+
+def test_a_relative_bound_of_values_with_an_offset_that_reach_zero_is_refused(tmp_path):
+    values = np.rint(1000 * field()).astype("i2")
+    ds = cube(values, scale_factor=0.01, add_offset=5.0, units="K")
     target = xvcomp.MaxError(0.01, relative="pointwise")
-    with pytest.raises(xvcomp.PlanError, match=r"add_offset of 273\.15.*absolute"):
+    with pytest.raises(xvcomp.PlanError, match=r"add_offset of 5 and values from -.*absolute"):
         xvcomp.encode(ds, tmp_path / "c.mp4", target=target, stored=True)
     assert list(tmp_path.iterdir()) == []
 

@@ -14,7 +14,7 @@ import xarray as xr
 from .choosing import Trial, choose, span_of
 from .codecs.encoders import Encoders
 from .dataset import StoredVariable, as_dataset, describe
-from .errors import ErrorBoundExceeded, PlanError
+from .errors import PlanError
 from .evaluation import evaluate
 from .inputs import NotRepeated, group_input
 from .jobs import Job, quality_sets, start_quality, step_of, with_measures
@@ -23,14 +23,16 @@ from .opening import open_cube, open_source
 from .pipeline import EncodedGroup, prepare
 from .planner import plan as make_plan
 from .planner import without_video
+from .promises import check_promises, promised, promises_of, stats_of
 from .reading import CubeFile
 from .recipe import load_recipe
 from .reporting import GroupWork, make_report
 from .results import OnProgress, Options, Override, Progress, Report
 from .solving import solve
-from .spec import GroupPlan, Manifest, MaxError, Plan, Ssim, StreamInfo, Target
+from .spec import GroupPlan, Manifest, MaxError, Plan, StreamInfo
+from .ssim_promises import ssim_promises
 from .survey import survey
-from .verifying import check_metadata, check_promises, check_sidecar, measure_all
+from .verifying import check_metadata, check_sidecar, measure_all
 from .writing import Contents, write_file
 
 __all__ = ["Info", "encode", "info", "open", "options_of", "plan", "verify"]
@@ -398,22 +400,6 @@ class _SsimMeter:
         return {group.name: group.ssim for group in found.groups}
 
 
-def _check_ssim(
-    path: Path, dataset: xr.Dataset, stored: bool, targets: Mapping[str, Target]
-) -> None:
-    """Measure SSIM on the finished file, where it was promised."""
-    wanted = {name: target.value for name, target in targets.items() if isinstance(target, Ssim)}
-    if not wanted:
-        return
-    found = evaluate(dataset, path, stored=stored)
-    for group in found.groups:
-        if group.name in wanted and group.ssim < wanted[group.name]:
-            raise ErrorBoundExceeded(
-                f"group {group.name!r} has an SSIM of {group.ssim:.5f} in the finished file, "
-                f"{wanted[group.name]} was promised"
-            )
-
-
 def _publish(
     path: Path,
     cube: _Cube,
@@ -434,20 +420,22 @@ def _publish(
             check_sidecar(written, cube.variables)
             targets = {job.plan.name: job.plan.target for job in jobs}
             inputs = {job.plan.name: job.prepared.data for job in jobs}
-            stats = measure_all(written, cube.by_name(), on_progress, targets, inputs)
+            compared = measure_all(written, cube.by_name(), on_progress, targets, inputs)
             report = make_report(
                 written,
                 str(path),
                 contents.target,
-                stats,
+                stats_of(compared),
                 work=_work(jobs),
                 encode_seconds=encode_seconds,
                 verify_seconds=time.perf_counter() - started,
             )
+            promises = promises_of(report, written.manifest.groups, targets, compared)
         finally:
             written.close()
-        check_promises(report, targets)
-        _check_ssim(writer.temporary, cube.dataset, stored, targets)
+        similar = ssim_promises(writer.temporary, cube.dataset, stored, targets)
+        report = replace(report, promises=(*promises, *similar))
+        check_promises(report)
         writer.publish()
         return replace(report, notes=(*report.notes, *(n for job in jobs for n in job.notes)))
     except BaseException:
@@ -543,7 +531,7 @@ def verify(
     stored: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Report:
-    """Decode a whole file, check every checksum, and compare with a reference if given.
+    """Decode a whole file, check every checksum, and its promises if a reference is given.
 
     Parameters
     ----------
@@ -553,12 +541,18 @@ def verify(
     stored : bool
         The reference's values are as on disk.
 
+    Returns
+    -------
+    Report
+        With a reference, ``promises`` says what was found for each variable.
+
     Raises
     ------
     ContainerError
         If a part is damaged; the message names it.
     ErrorBoundExceeded
-        If something that was to be kept exactly differs from the reference.
+        If something that was to be kept exactly differs from the reference, or a promise
+        that the file records does not hold against it; its ``report`` has the numbers.
     """
     started = time.perf_counter()
     cube = CubeFile(source)
@@ -573,8 +567,20 @@ def verify(
             raise PlanError(f"the reference lacks {', '.join(sorted(missing))}")
         check_metadata(cube, variables)
         check_sidecar(cube, variables)
-        stats = measure_all(cube, {each.spec.name: each for each in variables}, on_progress)
+        by_name = {each.spec.name: each for each in variables}
+        targets = {} if reference is None else promised(cube.manifest)
+        compared = measure_all(cube, by_name, on_progress, targets)
         seconds = time.perf_counter() - started
-        return make_report(cube, str(source), cube.manifest.target, stats, verify_seconds=seconds)
+        report = make_report(
+            cube, str(source), cube.manifest.target, stats_of(compared), verify_seconds=seconds
+        )
+        if reference is None:
+            return report
+        promises = promises_of(report, cube.manifest.groups, targets, compared)
     finally:
         cube.close()
+    if isinstance(source, str | os.PathLike):
+        promises += ssim_promises(source, against[chosen], stored, targets)
+    report = replace(report, promises=promises)
+    check_promises(report)
+    return report

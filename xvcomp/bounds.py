@@ -3,13 +3,14 @@
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .errors import PlanError
 from .pipeline import Correction, Prepared, VariableInput
 from .residual import float_step, integer_step
 from .spec import MaxError, ResidualSpec
 
-__all__ = ["SLACK", "allowed_error", "corrections", "mean_correction"]
+__all__ = ["SLACK", "allowed_error", "breaches", "corrections", "mean_correction"]
 
 SLACK = 1 + 4 * float(np.finfo(np.float64).eps)
 """Neither 0.0003 nor 0.0001 is exact in binary: 3 * 0.0001 counts as within 0.0003."""
@@ -22,12 +23,13 @@ _NARROW = 4.0
 
 
 def allowed_error(target: MaxError, variable: VariableInput, low: float, high: float) -> float:
-    """Return the largest error of a stored sample that keeps a bound; relative if pointwise.
+    """Return the largest error of any stored sample that keeps a bound.
 
     Parameters
     ----------
     target : MaxError
-        In unpacked units, or relative.
+        In unpacked units, or relative. One that is relative to each sample allows what it
+        allows the smallest.
     variable : VariableInput
     low, high : float
         Extremes of the valid stored samples; NaN without any.
@@ -36,26 +38,50 @@ def allowed_error(target: MaxError, variable: VariableInput, low: float, high: f
     -------
     float
         For integers the largest integer whose unpacked size keeps the bound.
-
-    Raises
-    ------
-    PlanError
-        If the bound is relative to each sample and the variable has an offset.
     """
     scale = abs(variable.scale)
-    if target.relative == "pointwise":
-        if variable.offset:
-            raise PlanError(
-                f"{variable.name!r} has an add_offset of {variable.offset:g}: bounds relative to "
-                "each sample are not supported for it; give an absolute one"
-            )
-        return target.value
     bound = target.value
     if target.relative == "range":
         bound *= (high - low) * scale if high > low else 0.0
-    if variable.dtype.kind in "iu":
+    elif target.relative == "pointwise" and not variable.offset:
+        return bound * _smallest(low, high)
+    elif target.relative == "pointwise":
+        bound *= _smallest(*_unpacked(variable, low, high))
+    if variable.dtype.kind in "iu" and not math.isnan(bound):
         return float(_whole_bound(bound, scale))
     return bound if scale == 1.0 else math.nextafter(bound / scale, 0.0)
+
+
+def breaches(
+    target: MaxError,
+    variable: VariableInput,
+    ends: tuple[float, float],
+    truth: NDArray[np.float64],
+    error: NDArray[np.float64],
+) -> NDArray[np.bool_]:
+    """Tell which samples break a bound.
+
+    Parameters
+    ----------
+    target : MaxError
+    variable : VariableInput
+    ends : (float, float)
+        Extremes of the valid stored samples.
+    truth, error : ndarray of float64, same shape
+        Stored values, and magnitudes of their errors.
+    """
+    if target.relative != "pointwise":
+        return np.asarray(~(error <= allowed_error(target, variable, *ends)))
+    if not variable.offset:
+        return np.asarray(~(error <= target.value * np.abs(truth)))
+    unpacked = np.abs(truth * variable.scale + variable.offset)
+    return np.asarray(~(error * abs(variable.scale) <= target.value * SLACK * unpacked))
+
+
+def _unpacked(variable: VariableInput, low: float, high: float) -> tuple[float, float]:
+    """Return the extremes that a reader sees."""
+    one, other = (end * variable.scale + variable.offset for end in (low, high))
+    return min(one, other), max(one, other)
 
 
 def _whole_bound(bound: float, scale: float) -> int:
@@ -74,15 +100,38 @@ def corrections(target: MaxError, prepared: Prepared) -> list[Correction]:
     target : MaxError
     prepared : Prepared
         The variables, and their extremes.
+
+    Raises
+    ------
+    PlanError
+        If a bound is relative to each sample, and values with an offset come near zero.
     """
     variables = prepared.data.variables
     ends = list(zip(prepared.valid_min, prepared.valid_max, strict=True))
     limits = [allowed_error(target, v, *end) for v, end in zip(variables, ends, strict=True)]
     if target.relative != "pointwise":
         return _listed(_linear(prepared, limits))
-    absolute = [_smallest(*end) * limit for end, limit in zip(ends, limits, strict=True)]
+    if any(variable.offset for variable in variables):
+        # Logarithms are of stored values, which are not what a reader sees then.
+        _refuse_zeros(prepared)
+        return _listed(_linear(prepared, limits))
     narrow = all(_ratio(*end) <= _NARROW for end in ends)
-    return _listed(_logarithmic(prepared, limits), _linear(prepared, absolute) if narrow else None)
+    return _listed(
+        _logarithmic(prepared, [target.value] * len(ends)),
+        _linear(prepared, limits) if narrow else None,
+    )
+
+
+def _refuse_zeros(prepared: Prepared) -> None:
+    ends = zip(prepared.valid_min, prepared.valid_max, strict=True)
+    for variable, (low, high) in zip(prepared.data.variables, ends, strict=True):
+        first, last = _unpacked(variable, low, high)
+        if variable.offset and first <= 0 <= last:
+            raise PlanError(
+                f"{variable.name!r} has an add_offset of {variable.offset:g} and values from "
+                f"{first:g} to {last:g}: a bound relative to each sample would allow those at "
+                "zero no error; give an absolute one"
+            )
 
 
 def _listed(*found: Correction | None) -> list[Correction]:

@@ -69,4 +69,14 @@ class HubError(XvcompError, OSError):
 
 
 class ErrorBoundExceeded(XvcompError, RuntimeError):
-    """What was written does not keep its promise; nothing was left behind."""
+    """What was written does not keep its promise; an encoder leaves nothing behind then.
+
+    Attributes
+    ----------
+    report : object or None
+        Everything that was measured, when all of a file was compared.
+    """
+
+    def __init__(self, message: str, report: object = None) -> None:
+        super().__init__(message)
+        self.report = report

@@ -142,7 +142,7 @@ def quality_sets(jobs: Sequence[Job]) -> list[QualitySet]:
 
 
 def with_measures(jobs: Sequence[Job]) -> list[EncodedGroup]:
-    """Return what was encoded, with its measured quality in the group, for the manifest."""
+    """Return what was encoded, with its promise and measured quality, for the manifest."""
     lossy = quality_sets([job for job in jobs if not job.plan.lossless])
     peaks = {job.plan.name: each.peak for each in lossy for job in each.jobs}
     found = []
@@ -157,7 +157,9 @@ def with_measures(jobs: Sequence[Job]) -> list[EncodedGroup]:
             "max_error": total.max_error,
         }
         finite = {key: value if math.isfinite(value) else None for key, value in numbers.items()}
-        found.append(replace(job.encoded, group=replace(job.encoded.group, measured=finite)))
+        target = None if job.plan.lossless else job.plan.target
+        group = replace(job.encoded.group, measured=finite, target=target)
+        found.append(replace(job.encoded, group=group))
     return found
 
 

@@ -13,6 +13,7 @@ __all__ = [
     "Options",
     "Override",
     "Progress",
+    "PromiseReport",
     "Report",
     "VariableReport",
 ]
@@ -150,11 +151,37 @@ class GroupReport:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PromiseReport:
+    """What a file promises for a variable, and whether that holds against its original.
+
+    Parameters
+    ----------
+    variable : str
+        Empty for a promise on the size of the whole file.
+    target : Target
+        ``Lossless()`` for all that is kept to the bit, whatever was asked for.
+    kept : bool
+    found : float
+        What was measured, in the target's own measure: dB, SSIM, bpppb, ratio, the largest
+        error (unpacked units; relative to the sample if pointwise), or samples that differ.
+    problem : str
+        What is wrong, in words; empty if kept.
+    """
+
+    variable: str
+    target: Target
+    kept: bool
+    found: float
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
     """The result of an encoding, measured by decoding the finished file.
 
     ``set_psnr_db`` holds the PSNR of each quality set, ``set_peak`` its peak.
-    ``ratio`` is the arrays' size in memory over the file's size.
+    ``ratio`` is the arrays' size in memory over the file's size. ``promises`` is empty where
+    there was no original to hold them against.
     """
 
     path: str
@@ -171,6 +198,7 @@ class Report:
     encode_seconds: float
     verify_seconds: float
     notes: tuple[str, ...] = ()
+    promises: tuple[PromiseReport, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain types, ready for JSON (infinite values as they are)."""

@@ -370,6 +370,8 @@ class BandGroup:
         Groups of one set share a quality target.
     measured : Mapping[str, float or None]
         What verification found: ``psnr_db``, ``peak``, ``rmse``, ``max_error``.
+    target : Target or None
+        What was promised for the group, where that is not the file's target.
     """
 
     name: str
@@ -398,6 +400,7 @@ class BandGroup:
     packet_checksums: Array
     quality_set: str
     measured: Mapping[str, float | None] = field(default_factory=dict)
+    target: Target | None = None
 
     def __post_init__(self) -> None:
         if min(self.shape) < 1 or min(self.repeat) < 1 or min(self.block) < 1:

@@ -126,10 +126,15 @@ def _manifest(contents: Contents, groups: Sequence[BandGroup], inline: bool) -> 
         encoding=contents.encoding,
         dims=contents.dims,
         variables=tuple(each.spec for each in contents.variables),
-        groups=tuple(groups),
+        groups=tuple(_without_target(group, contents.target) for group in groups),
         sidecar=contents.sidecar_entries,
         sidecar_crc32=zlib.crc32(contents.sidecar_blob),
         sidecar_data=contents.sidecar_blob if inline else None,
         raw_nbytes=contents.raw_nbytes,
         notes=contents.notes,
     )
+
+
+def _without_target(group: BandGroup, common: Target) -> BandGroup:
+    """Spare the manifest a target that is the whole file's."""
+    return replace(group, target=None) if group.target == common else group
