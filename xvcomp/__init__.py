@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .report import Sweep, sweep
     from .results import Options, Override, Progress, Report
     from .sampling import samples
+    from .viewer import View, view
     from .zarr_serializer import zarr_codec
 
 __all__ = [
@@ -73,6 +74,7 @@ __all__ = [
     "TacoSample",
     "Target",
     "TargetError",
+    "View",
     "XvcompError",
     "__version__",
     "encode",
@@ -85,6 +87,7 @@ __all__ = [
     "samples",
     "sweep",
     "verify",
+    "view",
     "write_taco",
     "zarr_codec",
 ]
@@ -98,6 +101,7 @@ _LAZY = {
     **dict.fromkeys(
         ("Collection", "TacoReader", "TacoSample", "open_taco", "write_taco"), "containers.taco"
     ),
+    **dict.fromkeys(("View", "view"), "viewer"),
     "samples": "sampling",
     "zarr_codec": "zarr_serializer",
 }

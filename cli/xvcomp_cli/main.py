@@ -30,6 +30,7 @@ from . import (
     recipes,
     sweep,
     verify,
+    view,
 )
 
 __all__ = ["cli", "main"]
@@ -121,6 +122,7 @@ for _command in (
     ls.ls,
     extract.extract,
     preview.preview,
+    view.view,
     plan.plan,
     dataset.dataset,
     push.push,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..errors import PlanError
 from .channels import Channel, Grid
 
-__all__ = ["Scene", "choose_scene", "find_band", "find_rgb", "same_in"]
+__all__ = ["Scene", "choose_scene", "find_band", "find_rgb", "is_vegetation", "same_in"]
 
 _MEANINGS = {
     "red": ("red", "b04", "b4", "b04_10m", "sr_b4", "sur_refl_b01"),
@@ -177,9 +177,13 @@ def _index(channels: Sequence[Channel], text: str) -> Scene:
 
 
 def _field(channel: Channel) -> Scene:
-    words = str(channel.array.name).lower()
-    green = any(words == word or words.startswith(f"{word}_") for word in _VEGETATION)
-    return Scene(label=channel.name, channels=(channel,), vegetation=green)
+    return Scene(label=channel.name, channels=(channel,), vegetation=is_vegetation(channel))
+
+
+def is_vegetation(channel: Channel) -> bool:
+    """Tell vegetation indices by their names."""
+    name = str(channel.array.name).lower()
+    return any(name == word or name.startswith(f"{word}_") for word in _VEGETATION)
 
 
 def _check_grid(bands: Sequence[Channel]) -> None:

@@ -1,0 +1,244 @@
+"""A cube file, and perhaps its original, to a page."""
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from ..errors import PlanError
+from ..previews.channels import Channel, Grid, channels_of
+from ..previews.labels import frame_labels, frame_times
+from ..previews.looks import fit_look
+from ..previews.opening import Lookable, opened, selected
+from ..previews.scenes import Scene, find_rgb, is_vegetation, same_in
+from ..results import OnProgress, Progress
+from .budget import Budget, fit_budget
+from .packing import pack_errors, pack_values
+from .page import page_html
+
+__all__ = ["View", "view"]
+
+_MAX_NBYTES = 16_000_000
+_BYTES_A_SAMPLE = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class View:
+    """The page that was written.
+
+    Parameters
+    ----------
+    path : str
+    nbytes : int
+    fields : tuple of str
+    notes : tuple of str
+        What was left out to keep it small.
+    """
+
+    path: str
+    nbytes: int
+    fields: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain types, for JSON."""
+        return asdict(self)
+
+
+def view(
+    source: Lookable,
+    out: str | os.PathLike[str],
+    *,
+    reference: Lookable | None = None,
+    variables: Sequence[str] | None = None,
+    isel: Mapping[str, Any] | None = None,
+    max_nbytes: int = _MAX_NBYTES,
+    overwrite: bool = False,
+    on_progress: OnProgress | None = None,
+) -> View:
+    """Write one static page to look at a cube: frames, bands, stretch, time series, errors.
+
+    Parameters
+    ----------
+    source : Dataset, DataArray, path or URL
+        A cube file (also inside of a dataset), or anything that can be encoded.
+    out : path
+        The page; needs no network and no other file.
+    reference : as ``source``, optional
+        The original: the page then shows errors, too.
+    variables : sequence of str, optional
+        Only these.
+    isel : Mapping, optional
+        Positions along dims, as for `xarray.Dataset.isel`: a part of a large cube in full.
+    max_nbytes : int
+        Of samples, two bytes each, before they are compressed. What is larger is thinned
+        out, and the page says so. The page is at most 4/3 of this, and 0.1 MB.
+    overwrite : bool
+        Replace ``out``.
+    on_progress : callable, optional
+
+    Raises
+    ------
+    FileExistsError
+        If ``out`` exists and ``overwrite`` is false.
+    PlanError
+        If there is nothing to show, or the reference has other fields or sizes.
+    """
+    path = Path(out)
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists already: choose another name or overwrite it")
+    if not path.absolute().parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.absolute().parent}: make it first")
+    if max_nbytes < 10_000:
+        raise PlanError(f"max_nbytes must be at least 10000, got {max_nbytes}")
+    with ExitStack() as stack:
+        cube = selected(stack.enter_context(opened(source)), isel)
+        originals = None
+        if reference is not None:
+            originals = channels_of(selected(stack.enter_context(opened(reference)), isel))
+        channels = _chosen(cube, variables)
+        sides = 1 if originals is None else 2
+        budget = fit_budget(channels, max_nbytes // (_BYTES_A_SAMPLE * sides))
+        page = _page(cube, budget, originals, _title(source), on_progress)
+    _write(path, page)
+    return View(
+        path=str(path),
+        nbytes=path.stat().st_size,
+        fields=tuple(each.name for each in budget.channels),
+        notes=budget.notes,
+    )
+
+
+def _title(source: Lookable) -> str:
+    if isinstance(source, xr.Dataset | xr.DataArray):
+        return str(source.attrs.get("title") or getattr(source, "name", None) or "cube")
+    return os.fspath(source).split("?", 1)[0].rstrip("/").rsplit("/", 1)[-1]
+
+
+def _chosen(cube: xr.Dataset, variables: Sequence[str] | None) -> list[Channel]:
+    """List fields: what moves and is measured before classes and static fields."""
+    missing = [name for name in variables or () if name not in cube.data_vars]
+    if missing:
+        known = ", ".join(map(str, cube.data_vars))
+        raise PlanError(f"there is no variable {missing[0]!r}; the cube has {known}")
+    found = channels_of(cube if variables is None else cube[list(variables)])
+    if not found:
+        raise PlanError("there is nothing to show: no numeric variable has two image dims")
+    return sorted(found, key=lambda each: (each.shape[0] == 1, each.is_classes))
+
+
+def _page(
+    cube: xr.Dataset,
+    budget: Budget,
+    originals: Sequence[Channel] | None,
+    title: str,
+    on_progress: OnProgress | None,
+) -> str:
+    fields, texts = [], []
+    grids: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for done, channel in enumerate(budget.channels, start=1):
+        grid = budget.grid(channel)
+        key = (channel.array.dims, channel.shape)
+        about = grids.setdefault(key, _grid_facts(channel, grid) | {"number": len(grids)})
+        field, packed = _field(channel, grid, originals)
+        fields.append(field | {"grid": about["number"]})
+        texts.append(packed)
+        if on_progress is not None:
+            total = len(budget.channels)
+            on_progress(Progress(stage="view", done=done, total=total, unit="fields"))
+    data = {
+        "title": title,
+        "reference": originals is not None,
+        "fields": fields,
+        "grids": list(grids.values()),
+        "rgb": _rgb(budget.channels),
+        "notes": list(budget.notes),
+    }
+    return page_html(data, texts, _facts(cube))
+
+
+def _grid_facts(channel: Channel, grid: Grid) -> dict[str, Any]:
+    _, height, width = channel.shape
+    rows, columns = (_axis(channel, k) for k in (0, 1))
+    if channel.upside_down:
+        rows["values"] = rows["values"][::-1]
+    return {
+        "frames": len(grid.frames),
+        "height": -(-height // grid.stride),
+        "width": -(-width // grid.stride),
+        "stride": grid.stride,
+        "labels": frame_labels(channel, grid.frames),
+        "times": frame_times(channel, grid.frames),
+        "dim": channel.frame_dim or "",
+        "rows": _thinned(rows, grid.stride, height),
+        "columns": _thinned(columns, grid.stride, width),
+    }
+
+
+def _axis(channel: Channel, which: int) -> dict[str, Any]:
+    dim = channel.array.dims[-2:][which]
+    coord = channel.array.coords.get(dim)
+    plain = coord is not None and coord.ndim == 1 and coord.dtype.kind in "iuf"
+    size = channel.array.sizes[dim]
+    values = coord.values.astype(float) if plain and coord is not None else np.arange(size)
+    unit = "" if coord is None else str(coord.attrs.get("units", ""))
+    return {"name": str(dim), "unit": unit, "values": values}
+
+
+def _thinned(axis: dict[str, Any], stride: int, size: int) -> dict[str, Any]:
+    values = axis["values"][:size:stride]
+    return axis | {"values": [float(f"{value:.9g}") for value in values]}
+
+
+def _field(
+    channel: Channel, grid: Grid, originals: Sequence[Channel] | None
+) -> tuple[dict[str, Any], list[str]]:
+    """Pack a field, and its errors if there is an original."""
+    scene = Scene(label=channel.name, channels=(channel,), vegetation=is_vegetation(channel))
+    values = channel.read(grid)
+    packed = pack_values(values)
+    look = fit_look(scene)
+    field: dict[str, Any] = {
+        "name": channel.name,
+        "unit": channel.unit,
+        "low": packed.low,
+        "high": packed.high,
+        "show": [look.low, look.high],
+        "colours": [list(colour) for colour in look.colours or ()],
+    }
+    if originals is None:
+        return field, [packed.text]
+    theirs = same_in(originals, scene).first
+    errors = pack_errors(values - theirs.read(grid))
+    return field | {"limit": errors.high}, [packed.text, errors.text]
+
+
+def _rgb(channels: Sequence[Channel]) -> dict[str, Any] | None:
+    """Find bands for colours, and the range that a preview would give them."""
+    scene = find_rgb(channels)
+    if scene is None:
+        return None
+    look = fit_look(scene)
+    return {
+        "fields": [list(channels).index(each) for each in scene.channels],
+        "show": [look.low, look.high],
+    }
+
+
+def _facts(cube: xr.Dataset) -> dict[str, str]:
+    dims = " \u00d7 ".join(f"{size} {dim}" for dim, size in cube.sizes.items())
+    return {"cube": dims, "variables": str(len(cube.data_vars))}
+
+
+def _write(path: Path, page: str) -> None:
+    hidden = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        hidden.write_text(page, encoding="utf-8")
+        os.replace(hidden, path)
+    finally:
+        hidden.unlink(missing_ok=True)
