@@ -3,11 +3,14 @@
 import asyncio
 import base64
 import itertools
+import os
+import shutil
 import subprocess
 import time
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 _FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -16,6 +19,16 @@ _FLAGS = (
 )  # fmt: skip
 _CODES = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, " ": 32}
 _PATIENCE = 40.0
+
+
+def chromium() -> str:
+    """Return the program; skip without it, or fail where tools are required."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if found:
+        return found
+    if os.environ.get("XVCOMP_REQUIRE_TOOLS") == "1":
+        pytest.fail("chromium is required here (XVCOMP_REQUIRE_TOOLS=1) but not installed")
+    pytest.skip("chromium is not installed")
 
 
 class Browser:

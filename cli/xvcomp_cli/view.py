@@ -34,7 +34,7 @@ __all__ = ["view"]
               help="The page [default: FILE's name with .html, in this folder].")  # fmt: skip
 @click.option("--open", "show", is_flag=True, help="Open the page in the browser.")
 @click.option("--max-size", "max_nbytes", callback=size_callback, metavar="SIZE",
-              help="Of samples, uncompressed; more is thinned out [default: 16MB].")  # fmt: skip
+              help="Of samples, uncompressed; more is thinned out [default: 24MB].")  # fmt: skip
 @variables_option
 @isel_option
 @overwrite_option

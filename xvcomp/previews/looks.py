@@ -72,7 +72,10 @@ def fit_look(scene: Scene, percent: tuple[float, float] | None = None) -> Look:
     sample = frames[np.isfinite(frames)]
     if scene.vegetation and percent is None and _is_index(sample):
         return Look(low=_NDVI_RANGE[0], high=_NDVI_RANGE[1], colours=GREENS)
-    low, high = _ends(_without_zeros(sample), percent or (1.0, 99.0))
+    if percent is None:
+        low, high = _ends(_without_zeros(sample), (1.0, 99.0))
+    else:
+        low, high = _ends(sample, percent)
     if low < 0 < high and 1 / 3 < -low / high < 3:
         high = max(-low, high)
         return Look(low=-high, high=high, colours=DIVERGING)
@@ -111,7 +114,8 @@ def _is_index(sample: NDArray[np.float64]) -> bool:
 def _without_zeros(sample: NDArray[np.float64]) -> NDArray[np.float64]:
     """Leave out the zeros of fields that are mostly zero: of rain, only where it rains."""
     wet = sample[sample != 0]
-    return wet if 0 < wet.size < 0.6 * sample.size else sample
+    rare = 0 < wet.size < 0.6 * sample.size and wet.min() < wet.max()
+    return wet if rare else sample
 
 
 def _ends(sample: NDArray[np.float64], percent: tuple[float, float]) -> tuple[float, float]:

@@ -204,10 +204,13 @@
   function series(bands) {
     const g = bands[0].grid, at = { size: g.width * g.height, i: state.row * g.width + state.column };
     const drawn = lines(bands, at), k = frameOf(g);
-    const now = drawn.map((line) => (line.name.trim() || bands[0].field.name) + " " + text(line.values[k]));
-    if (data.reference && bands.length === 1) now.push("error " + text(bands[0].errors[k * at.size + at.i]));
-    const where = (axis, n) => axis.name + " " + text(axis.values[n]) + (axis.unit.length < 12 && axis.unit ? " " + axis.unit : "");
-    byId("readout").textContent = where(g.rows, state.row) + ", " + where(g.columns, state.column) + ": " + now.join(", ") + unitOf(bands[0]);
+    const place = (axis, n) => axis.name + " " + Number(axis.values[n].toPrecision(9)) + (axis.unit && axis.unit.length < 5 ? " " + axis.unit : "");
+    const now = bands.map((band) => {
+      const n = k * at.size + at.i, parts = [band.field.name + " " + text(band.values[n]) + unitOf(band)];
+      if (data.reference) parts.push("original " + text(originalAt(band, n)), "error " + text(band.errors[n]));
+      return parts.join(", ");
+    });
+    byId("readout").textContent = [place(g.rows, state.row) + ", " + place(g.columns, state.column), ...now].join("; ");
     const legend = byId("legend");
     legend.replaceChildren(...(drawn.length > 1 ? drawn : []).map((line) => {
       const span = document.createElement("span");
@@ -229,7 +232,7 @@
     const pad = 0.06 * (high - low) || Math.abs(high) * 0.01 || 1;
     low -= pad;
     high += pad;
-    const marks = ticks(low, high, 5), wide = Math.max(...marks.map((v) => text(v).length));
+    const marks = ticks(low, high, 6), wide = Math.max(...marks.map((v) => text(v).length));
     const left = 16 + 7 * wide + 18, right = width - 14, top = 8, bottom = height - 24;
     const place = g.times || g.labels.map((_, i) => i), first = place[0], span = place[place.length - 1] - first || 1;
     const x = (t) => left + ((place[t] - first) / span) * (right - left);
@@ -265,18 +268,22 @@
   }
 
   function dates(svg, g, x, bottom, left, right) {
-    const last = g.frames - 1, room = Math.max(2, Math.floor((right - left) / 130));
-    const chosen = last === 0 ? [0] : Array.from({ length: Math.min(room, g.frames) }, (_, n, count = Math.min(room, g.frames)) => Math.round((n * last) / (count - 1)));
-    let end = -Infinity;
-    chosen.forEach((t, n) => {
-      const label = g.labels[t].slice(0, 16), half = 3.4 * label.length;
-      const at = clamp(x(t), left + (n ? 0 : half) - (n ? 0 : half), right);
-      const anchor = n === 0 ? "start" : n === chosen.length - 1 ? "end" : "middle";
-      const from = anchor === "start" ? at : anchor === "end" ? at - 2 * half : at - half;
-      if (from < end + 8 || (n < chosen.length - 1 && anchor === "middle" && at + half > right - 2 * half - 8)) return;
-      end = from + 2 * half;
-      add(svg, "text", { x: at, y: bottom + 16, "text-anchor": anchor }, label);
-    });
+    const labels = g.labels.map((label) => label.slice(0, 16)), last = g.frames - 1;
+    const wide = 7 * Math.max(...labels.map((label) => label.length));
+    const at = labels.map((_, t) => x(t));
+    const write = (t, anchor) => add(svg, "text", { x: at[t], y: bottom + 16, "text-anchor": anchor }, labels[t]);
+    write(0, "start");
+    if (last === 0) return;
+    write(last, "end");
+    let end = left + wide;
+    const count = Math.floor((right - left) / (wide + 24));
+    for (let n = 1; n < count; n++) {
+      const far = at.map((each) => Math.abs(each - left - (n / count) * (right - left)));
+      const t = far.indexOf(Math.min(...far));
+      if (at[t] - wide / 2 < end + 12 || at[t] + wide / 2 > right - wide - 12) continue;
+      end = at[t] + wide / 2;
+      write(t, "middle");
+    }
   }
 
   // ---- what the reader does ---------------------------------------------------------
@@ -298,8 +305,7 @@
     const usual = rgb && data.rgb && data.rgb.fields.every((k, c) => k === state.rgb[c]);
     const show = usual ? data.rgb.show : [Math.min(...bands.map((b) => b.show[0])), Math.max(...bands.map((b) => b.show[1]))];
     state.show = { low: show[0], high: show[1] };
-    // A tenth of the colours' range at most: larger errors are rare, and hide the others.
-    state.limit = Math.min(Math.max(...bands.map((b) => b.limit || 0)), (show[1] - show[0]) / 10) || 1e-12;
+    state.limit = Math.max(...bands.map((b) => b.usual || 0)) || 1e-12;
     byId("low").value = text(state.show.low);
     byId("high").value = text(state.show.high);
     byId("limit").value = text(state.limit);

@@ -23,7 +23,7 @@ from .page import page_html
 
 __all__ = ["View", "view"]
 
-_MAX_NBYTES = 16_000_000
+_MAX_NBYTES = 24_000_000
 _BYTES_A_SAMPLE = 2
 
 
@@ -159,7 +159,7 @@ def _page(
         "rgb": _rgb(budget.channels),
         "notes": list(budget.notes),
     }
-    return page_html(data, texts, _facts(cube))
+    return page_html(data, texts, _facts(cube, len(fields)))
 
 
 def _grid_facts(channel: Channel, grid: Grid) -> dict[str, Any]:
@@ -214,8 +214,12 @@ def _field(
     if originals is None:
         return field, [packed.text]
     theirs = same_in(originals, scene).first
-    errors = pack_errors(values - theirs.read(grid))
-    return field | {"limit": errors.high}, [packed.text, errors.text]
+    errors = values - theirs.read(grid)
+    strong = np.abs(errors[np.isfinite(errors)])
+    # Few errors are larger than this: they would hide the others.
+    usual = float(np.percentile(strong, 99.5)) if strong.size else 0.0
+    coded = pack_errors(errors)
+    return field | {"limit": coded.high, "usual": usual or coded.high}, [packed.text, coded.text]
 
 
 def _rgb(channels: Sequence[Channel]) -> dict[str, Any] | None:
@@ -230,9 +234,9 @@ def _rgb(channels: Sequence[Channel]) -> dict[str, Any] | None:
     }
 
 
-def _facts(cube: xr.Dataset) -> dict[str, str]:
+def _facts(cube: xr.Dataset, n_fields: int) -> dict[str, str]:
     dims = " \u00d7 ".join(f"{size} {dim}" for dim, size in cube.sizes.items())
-    return {"cube": dims, "variables": str(len(cube.data_vars))}
+    return {"cube": dims, "fields": str(n_fields)}
 
 
 def _write(path: Path, page: str) -> None:

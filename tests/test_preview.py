@@ -1,0 +1,484 @@
+"""Previews: pictures that show the cube, colours that mean the same, and videos that play."""
+
+import base64
+import io
+import re
+import sys
+
+import av
+import numpy as np
+import pytest
+import xarray as xr
+from browser import Browser, chromium
+from click.testing import CliRunner
+from PIL import Image
+
+import xvcomp
+from xvcomp.errors import PlanError
+from xvcomp.previews import channels, colours, inline_html, labels, looks, scenes
+from xvcomp_cli.main import cli
+
+DIMS = ("time", "y", "x")
+
+
+def dates(n):
+    return np.datetime64("2020-01-01", "ns") + np.arange(n) * np.timedelta64(5, "D")
+
+
+def field(n=6, height=20, width=30, name="t2m", **attrs):
+    t, y, x = np.meshgrid(np.arange(n), np.arange(height), np.arange(width), indexing="ij")
+    values = (280.0 + x / 3 + y / 5 + t).astype("f4")
+    return xr.Dataset({name: (DIMS, values, {"units": "K", **attrs})}, coords={"time": dates(n)})
+
+
+def bands(names=("B02", "B03", "B04", "B08"), n=4, size=16):
+    rng = np.random.default_rng(3)
+    shape = (n, size, size)
+    made = {name: (DIMS, (0.05 * (k + 1) + 0.05 * rng.random(shape)).astype("f4"))
+            for k, name in enumerate(names)}  # fmt: skip
+    return xr.Dataset(made, coords={"time": dates(n)})
+
+
+def chosen(dataset, **asked):
+    return scenes.choose_scene(channels.channels_of(dataset), **asked)
+
+
+def decode(path):
+    with av.open(str(path)) as file:
+        return [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+
+
+# ---- what is shown -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("names", "label"),
+    [
+        (("B02", "B03", "B04", "B08"), "B04, B03, B02"),
+        (("blue", "green", "red"), "red, green, blue"),
+        (("green", "red", "nir"), "nir, red, green"),
+        (("VV", "VH"), "VV"),
+    ],
+)
+def test_natural_colours_come_before_false_ones_and_those_before_a_single_field(names, label):
+    assert chosen(bands(names)).label == label
+
+
+def test_bands_are_found_by_their_common_name_too():
+    cube = bands(("a", "b", "c"))
+    for name, common in zip("abc", ("blue", "green", "red"), strict=True):
+        cube[name].attrs["common_name"] = common
+    assert chosen(cube).label == "c, b, a"
+
+
+def test_bands_along_a_dim_are_found_by_its_labels():
+    cube = bands().to_dataarray("band", name="refl").transpose("time", "band", "y", "x")
+    assert chosen(cube.to_dataset()).label == "refl B04, refl B03, refl B02"
+    assert chosen(cube.to_dataset(), variable="B08").label == "refl B08"
+
+
+def test_classes_and_static_fields_are_shown_only_when_there_is_nothing_else():
+    cube = field()
+    cube = cube.assign(SCL=(DIMS, np.ones((6, 20, 30), "u1"), {"flag_values": [0, 1]}))
+    cube = cube.assign(height=(("y", "x"), np.ones((20, 30))))[["height", "SCL", "t2m"]]
+    assert chosen(cube).label == "t2m"
+    assert chosen(cube[["height", "SCL"]]).label == "SCL"
+
+
+def test_ndvi_is_that_of_the_red_and_the_infrared_band():
+    cube = bands()
+    scene = chosen(cube, index="ndvi")
+    shown = scene.read(channels.Grid((0, 1, 2, 3), 1))
+    expected = (cube.B08 - cube.B04) / (cube.B08 + cube.B04)
+    np.testing.assert_allclose(shown, expected, rtol=1e-5)
+    assert looks.fit_look(scene).colours == colours.GREENS
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"rgb": ("B04", "B03", "nope")}, "no field 'nope'.*B02"),
+        ({"rgb": ("B04", "B03")}, "three bands"),
+        ({"index": "XYZ"}, "no index 'XYZ'"),
+        ({"variable": "t2m"}, "no field 't2m'"),
+        ({"variable": "B02", "index": "NDVI"}, "exclude each other"),
+    ],
+)
+def test_what_is_not_there_is_refused_with_a_sentence(asked, message):
+    with pytest.raises(PlanError, match=message):
+        chosen(bands(), **asked)
+
+
+def test_bands_of_two_grids_are_not_drawn_together():
+    cube = bands().assign(B11=(("time", "y20", "x20"), np.ones((4, 8, 8))))
+    with pytest.raises(PlanError, match="one grid"):
+        chosen(cube, rgb=("B11", "B03", "B02"))
+
+
+def test_a_cube_without_pictures_is_refused(tmp_path):
+    with pytest.raises(PlanError, match="nothing to draw"):
+        xvcomp.preview(xr.Dataset({"a": ("time", [1.0, 2.0])}), tmp_path / "a.png")
+
+
+def test_north_is_up_whichever_way_latitudes_run():
+    cube = field().rename(y="lat", x="lon").assign_coords(lat=np.arange(20.0))
+    up = channels.channels_of(cube)[0].read(channels.Grid((0,), 1))
+    down = channels.channels_of(cube.isel(lat=slice(None, None, -1)))[0].read(
+        channels.Grid((0,), 1)
+    )
+    np.testing.assert_array_equal(up, down)
+    np.testing.assert_array_equal(up[0, 0], cube.t2m[0, -1])
+
+
+# ---- colours -------------------------------------------------------------------------------
+
+
+def test_the_stretch_is_one_for_all_frames_and_ignores_what_is_missing():
+    cube = field()
+    cube.t2m[0, :5] = np.nan
+    look = looks.fit_look(chosen(cube))
+    valid = cube.t2m.values[np.isfinite(cube.t2m.values)]
+    assert (look.low, look.high) == pytest.approx(tuple(np.percentile(valid, (1, 99))), rel=1e-6)
+
+
+def test_packed_fill_values_are_missing_not_black(tmp_path):
+    values = np.full((2, 8, 8), 500, "i2")
+    values[:, :4] = -9999
+    attrs = {"_FillValue": np.int16(-9999), "scale_factor": 0.001}
+    packed = xr.Dataset({"a": (DIMS, values, attrs)})
+    xvcomp.preview(packed, tmp_path / "a.png", size=64)
+    decoded = xr.decode_cf(packed)
+    assert np.isnan(channels.channels_of(decoded)[0].read(channels.Grid((0,), 1))[0, :4]).all()
+    sheet = np.asarray(Image.open(tmp_path / "a.png")).reshape(-1, 3)
+    grey = {tuple(int(v) for v in pixel) for pixel in np.unique(sheet, axis=0)}
+    assert {(128, 132, 137), (98, 102, 107)} <= grey, "the gap is not hatched"
+
+
+def test_fields_around_zero_get_colours_around_zero():
+    cube = field()
+    look = looks.fit_look(chosen(cube - cube.mean()))
+    assert look.colours == colours.DIVERGING
+    assert look.low == -look.high
+    assert looks.fit_look(chosen(cube)).colours == colours.SEQUENTIAL
+
+
+def test_rain_that_is_mostly_zero_is_still_seen():
+    values = np.zeros((5, 30, 30))
+    values[:, 10:13, 10:13] = np.linspace(1, 9, 9).reshape(3, 3)
+    look = looks.fit_look(chosen(xr.Dataset({"rain": (DIMS, values)})))
+    assert look.low == 0.0
+    assert look.high > 8
+
+
+def test_clouds_do_not_turn_land_black():
+    cube = bands(n=10)
+    for name in cube.data_vars:
+        cube[name][5:] = 0.9
+    look = looks.fit_look(chosen(cube))
+    land = look.draw(chosen(cube).read(channels.Grid((0,), 1)))
+    assert land.mean() > 60
+
+
+@pytest.mark.parametrize("value", [np.nan, 0.0, 7.0])
+def test_constant_and_empty_fields_are_drawn(tmp_path, value):
+    cube = xr.Dataset({"a": (DIMS, np.full((2, 5, 7), value))})
+    for end in ("png", "gif", "mp4"):
+        assert xvcomp.preview(cube, tmp_path / f"a.{end}").nbytes > 0
+
+
+def test_errors_are_drawn_ten_times_as_strong():
+    look = looks.Look(low=0.0, high=1.0, colours=None)
+    grey, bright = look.draw_error(np.array([[[0.0] * 3, [0.02] * 3]]))[0, :, 0]
+    assert grey == 128
+    assert bright == pytest.approx(255 * 0.7, abs=1)
+
+
+# ---- labels --------------------------------------------------------------------------------
+
+
+def test_dates_have_hours_only_where_they_matter():
+    days = channels.channels_of(field())[0]
+    assert labels.frame_labels(days, [0, 2]) == ["2020-01-01", "2020-01-11"]
+    hours = field().assign_coords(time=dates(6) + np.timedelta64(90, "m"))
+    assert labels.frame_labels(channels.channels_of(hours)[0], [1]) == ["2020-01-06 01:30"]
+
+
+def test_frames_without_dates_are_named_by_their_axis():
+    cube = field().drop_vars("time").rename(time="level")
+    assert labels.frame_labels(channels.channels_of(cube)[0], [3]) == ["level 3"]
+    cube = cube.assign_coords(level=("level", [10.0, 20, 30, 50, 70, 100], {"units": "hPa"}))
+    assert labels.frame_labels(channels.channels_of(cube)[0], [3]) == ["level 50 hPa"]
+
+
+def test_other_calendars_are_written_too():
+    times = xr.date_range("2001-02-28", periods=6, calendar="360_day", use_cftime=True)
+    cube = field().assign_coords(time=times)
+    assert labels.frame_labels(channels.channels_of(cube)[0], [2])[0].startswith("2001-02-30")
+
+
+# ---- files ---------------------------------------------------------------------------------
+
+
+def test_a_video_is_what_every_browser_plays(tmp_path):
+    done = xvcomp.preview(field(width=31), tmp_path / "a.mp4", fps=4, size=64)
+    assert (done.frames, done.frames_of, done.label) == (6, 6, "t2m")
+    with av.open(str(tmp_path / "a.mp4")) as file:
+        stream = file.streams.video[0]
+        context = stream.codec_context
+        assert (context.name, context.pix_fmt, stream.frames) == ("h264", "yuv420p", 6)
+        assert context.width % 2 == 0
+        assert context.height % 2 == 0
+        tags = (context.color_range, context.colorspace, context.color_primaries,
+                context.color_trc)  # fmt: skip
+        assert tags == (1, 1, 1, 1), "not tagged as limited range BT.709"
+        assert float(stream.average_rate) == 4
+    data = (tmp_path / "a.mp4").read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat"), "the header does not come first"
+
+
+def test_the_colours_of_the_video_are_those_of_the_picture(tmp_path):
+    """Patches of pure colours, decoded by hand with the matrix that the file names."""
+    values = np.zeros((2, 2, 3))
+    colour = {"red": values.copy(), "green": values.copy(), "blue": values.copy()}
+    for column, name in enumerate(colour):
+        colour[name][:, :, column] = 1.0
+    cube = xr.Dataset({name: (DIMS, each) for name, each in colour.items()})
+    xvcomp.preview(cube, tmp_path / "a.mp4", size=96, stretch=(0, 100))
+    with av.open(str(tmp_path / "a.mp4")) as file:
+        planes = [p.astype(float) for p in _planes(next(file.decode(video=0)))]
+    y, cb, cr = (plane for plane in planes)
+    for column, expected in enumerate(np.eye(3) * 255):
+        at = 16 + 32 * column
+        luma, blue, red = 255 / 219 * (y[20, at] - 16), cb[10, at // 2], cr[10, at // 2]
+        blue, red = (255 / 224 * (c - 128) for c in (blue, red))
+        rgb = (luma + 1.5748 * red, luma - 0.1873 * blue - 0.4681 * red, luma + 1.8556 * blue)
+        np.testing.assert_allclose(rgb, expected, atol=12)
+
+
+def _planes(frame):
+    for plane in frame.planes:
+        rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+        yield rows[:, : plane.width]
+
+
+def test_small_cubes_are_enlarged_and_large_ones_reduced(tmp_path):
+    small = xvcomp.preview(field(2, 10, 10), tmp_path / "a.mp4", size=320)
+    large = xvcomp.preview(field(2, 900, 1200), tmp_path / "b.mp4", size=128)
+    assert decode(small.path)[0].shape[1] == 320
+    assert 128 <= decode(large.path)[0].shape[1] <= 256
+
+
+def test_long_cubes_are_thinned_evenly(tmp_path):
+    done = xvcomp.preview(field(50), tmp_path / "a.gif", max_frames=5, size=64)
+    assert (done.frames, done.frames_of) == (5, 50)
+    assert Image.open(done.path).n_frames == 5
+
+
+def test_a_gif_moves_and_loops(tmp_path):
+    xvcomp.preview(field(4), tmp_path / "a.gif", fps=5, size=64)
+    image = Image.open(tmp_path / "a.gif")
+    assert image.info["loop"] == 0
+    assert image.info["duration"] == 200
+    frames = []
+    for k in range(image.n_frames):
+        image.seek(k)
+        frames.append(np.asarray(image.convert("RGB")).astype(int))
+    assert len(frames) == 4
+    assert np.abs(frames[0] - frames[3]).mean() > 5
+
+
+def test_a_contact_sheet_has_a_cell_for_every_frame(tmp_path):
+    cube = xr.Dataset({"a": (DIMS, np.repeat([0.0, 1.0], 2)[:, None, None] * np.ones((4, 8, 8)))})
+    xvcomp.preview(cube, tmp_path / "a.png", size=64, stretch=(0, 100))
+    pixels = np.asarray(Image.open(tmp_path / "a.png").convert("RGB"))
+    for end in (colours.SEQUENTIAL[0], colours.SEQUENTIAL[-1]):
+        count = (pixels == end).all(axis=-1).sum()
+        assert 2 * 64 * 64 <= count <= 2 * 64 * 64 + 200
+
+
+def test_original_decoded_and_error_are_side_by_side(tmp_path):
+    cube = field(4, 16, 16)
+    wrong = cube.copy(deep=True)
+    wrong.t2m[:, :8] += 0.2
+    done = xvcomp.preview(wrong, tmp_path / "a.mp4", compare=cube, size=128)
+    frame = decode(done.path)[0].astype(int)
+    assert frame.shape[1] == 3 * 128 + 12
+    top = frame[40:80, 280:390].reshape(-1, 3).mean(axis=0)
+    bottom = frame[100:140, 280:390].reshape(-1, 3).mean(axis=0)
+    assert top[0] > top[2] + 40, "a positive error is not red"
+    np.testing.assert_allclose(bottom, 250, atol=8)
+
+
+def test_cubes_of_other_sizes_are_not_compared(tmp_path):
+    with pytest.raises(PlanError, match="cannot be compared"):
+        xvcomp.preview(field(), tmp_path / "a.png", compare=field(height=10))
+
+
+def test_a_cube_file_shows_what_its_cube_shows(tmp_path):
+    cube = field(8, 40, 40)
+    xvcomp.encode(cube, tmp_path / "cube.mp4", target=xvcomp.Lossless(), preset="fast")
+    for name, source in (("a", cube), ("b", tmp_path / "cube.mp4")):
+        xvcomp.preview(source, tmp_path / f"{name}.png", size=64)
+    first, second = (np.asarray(Image.open(tmp_path / f"{n}.png")) for n in "ab")
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("out", "keywords", "error"),
+    [
+        ("a.jpg", {}, PlanError),
+        ("a.mp4", {"fps": 0}, PlanError),
+        ("a.mp4", {"stretch": (98, 2)}, PlanError),
+        ("a.mp4", {"isel": {"depth": 0}}, PlanError),
+        ("a.mp4", {"isel": {"time": 99}}, PlanError),
+        ("a.mp4", {"isel": {"time": slice(0, 0)}}, PlanError),
+        ("none/a.mp4", {}, FileNotFoundError),
+        ("there.mp4", {}, FileExistsError),
+    ],
+)
+def test_failures_leave_nothing_behind(tmp_path, out, keywords, error):
+    (tmp_path / "there.mp4").write_bytes(b"mine")
+    with pytest.raises(error):
+        xvcomp.preview(field(), tmp_path / out, **keywords)
+    assert [path.name for path in tmp_path.iterdir()] == ["there.mp4"]
+    assert (tmp_path / "there.mp4").read_bytes() == b"mine"
+
+
+def test_a_source_that_breaks_halfway_leaves_nothing_behind(tmp_path):
+    def stop(progress):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        xvcomp.preview(field(), tmp_path / "a.mp4", on_progress=stop)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_a_part_of_a_large_cube_is_read(tmp_path):
+    """Blocks of a huge lazy cube: the sum of what is computed stays small."""
+    dask = pytest.importorskip("dask.array")
+    seen = []
+
+    def make(block_info=None):
+        place = block_info[None]["array-location"]
+        seen.append(place[0][0])
+        return np.full((1, 2000, 3000), float(place[0][0]))
+
+    lazy = dask.map_blocks(make, chunks=((1,) * 4000, (2000,), (3000,)), dtype="f8")
+    cube = xr.Dataset({"a": (DIMS, lazy)})
+    assert cube.nbytes > 150e9
+    done = xvcomp.preview(cube, tmp_path / "a.png", max_frames=3, size=64)
+    assert done.frames_of == 4000
+    assert len(set(seen)) <= 20
+
+
+# ---- a browser -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    made = Browser(chromium(), tmp_path_factory.mktemp("profile"))
+    yield made
+    made.close()
+
+
+def test_a_browser_plays_the_video_and_shows_the_picture(browser, tmp_path):
+    """The left half is the first colour, the right half the last; time passes."""
+    values = np.zeros((30, 8, 8))
+    values[:, :, 4:] = 1.0
+    xvcomp.preview(xr.Dataset({"a": (DIMS, values)}), tmp_path / "a.mp4", size=128, fps=10,
+                   stretch=(0, 100))  # fmt: skip
+    coded = base64.b64encode((tmp_path / "a.mp4").read_bytes()).decode()
+    page = tmp_path / "page.html"
+    page.write_text(f'<video muted src="data:video/mp4;base64,{coded}"></video>')
+    video = "document.querySelector('video')"
+    browser.open(page.as_uri(), ready=f"{video}.readyState >= 2")
+    assert browser.evaluate(f"{video}.duration") == pytest.approx(3.0, abs=0.11)
+    browser.evaluate(f"{video}.play()")
+    browser.wait(f"{video}.currentTime > 0.3")
+    left, right = browser.evaluate(
+        f"""(v => {{
+          const c = document.createElement("canvas");
+          c.width = v.videoWidth; c.height = v.videoHeight;
+          const g = c.getContext("2d"); g.drawImage(v, 0, 0);
+          return [32, 96].map((x) => Array.from(g.getImageData(x, 64, 1, 1).data).slice(0, 3));
+        }})({video})"""
+    )
+    np.testing.assert_allclose(left, colours.SEQUENTIAL[0], atol=12)
+    np.testing.assert_allclose(right, colours.SEQUENTIAL[-1], atol=12)
+
+
+# ---- notebooks -----------------------------------------------------------------------------
+
+
+def embedded(html):
+    coded = re.search(r'src="data:image/png;base64,([^"]+)"', html)
+    assert coded, html
+    return Image.open(io.BytesIO(base64.b64decode(coded.group(1))))
+
+
+def test_notebooks_show_cubes_and_reports(tmp_path):
+    cube = field(8, 40, 40)
+    report = xvcomp.encode(cube, tmp_path / "cube.mp4", target=xvcomp.Quality(40), preset="fast")
+    for html in (cube.video._repr_html_(), cube.t2m.video._repr_html_(), report._repr_html_()):
+        image = embedded(html)
+        assert image.width > 300
+        assert len(html) < 300_000
+    assert f"{report.ratio:.1f} times smaller" in report._repr_html_()
+
+
+@pytest.mark.parametrize(
+    "cube",
+    [
+        xr.Dataset(),
+        xr.Dataset({"<b>x</b>": ("a", ["text"])}),
+        xr.Dataset({"a": (DIMS, np.full((1, 1, 1), np.nan))}),
+        xr.DataArray(np.zeros((2, 0, 3)), dims=DIMS),
+    ],
+    ids=["empty", "strings", "gaps", "no pixels"],
+)
+def test_a_notebook_never_sees_an_error(cube):
+    html = cube.video._repr_html_()
+    assert "<b>x" not in html
+    assert "no preview" in html or "<img" in html
+
+
+def test_a_report_whose_file_is_gone_still_shows_its_numbers(tmp_path):
+    path = tmp_path / "<i>.mp4"
+    report = xvcomp.encode(field(), path, target=xvcomp.Quality(40), preset="fast")
+    path.unlink()
+    html = report._repr_html_()
+    assert "times smaller" in html
+    assert "<i>" not in html
+
+
+def test_a_notebook_does_not_compute_a_huge_cube():
+    dask = pytest.importorskip("dask.array")
+
+    def refuse(_block):
+        raise AssertionError("computed")
+
+    lazy = dask.zeros((400, 4000, 4000), chunks=(400, 400, 400)).map_blocks(refuse, dtype="f8")
+    assert "would read" in inline_html(xr.Dataset({"a": (DIMS, lazy)}))
+
+
+def test_drawing_needs_no_matplotlib(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert xvcomp.preview(field(), tmp_path / "a.png").nbytes > 0
+
+
+# ---- command line --------------------------------------------------------------------------
+
+
+def test_the_command_draws_any_source(tmp_path, crop):
+    out = tmp_path / "look.gif"
+    arguments = ["preview", str(crop), str(out), "--index", "NDVI", "--isel", "time=0:6", "--json"]
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == 0, done.output
+    assert '"label": "NDVI"' in done.stdout
+    assert Image.open(out).n_frames == 6
+
+
+@pytest.mark.parametrize("wrong", [["--rgb", "B04,B03"], ["--stretch", "a,b"], ["--fps", "0"]])
+def test_the_command_refuses_what_it_cannot_read(tmp_path, crop, wrong):
+    done = CliRunner().invoke(cli, ["preview", str(crop), str(tmp_path / "a.mp4"), *wrong])
+    assert done.exit_code == 2
