@@ -9,7 +9,7 @@ from .channels import Channel, Grid
 from .colours import DIVERGING, GREENS, SEQUENTIAL, Colours, paint
 from .scenes import Scene
 
-__all__ = ["ERROR_GAIN", "Look", "fit_look", "spread"]
+__all__ = ["ERROR_GAIN", "Look", "fit_band", "fit_look", "spread"]
 
 ERROR_GAIN = 10.0
 _SAMPLE_FRAMES = 16
@@ -85,12 +85,22 @@ def fit_look(scene: Scene, percent: tuple[float, float] | None = None) -> Look:
 
 
 def _fit_colours(frames: NDArray[np.float64], percent: tuple[float, float] | None) -> Look:
-    if percent is not None:
+    if percent is None:
+        low, high = _bright_range(frames)
+    else:
         low, high = _ends(frames[np.isfinite(frames)], percent)
-        return Look(low=low, high=high, colours=None)
+    return Look(low=low, high=high, colours=None)
+
+
+def fit_band(channel: Channel) -> tuple[float, float]:
+    """Return the range of a band that is to be one of three colours."""
+    return _bright_range(channel.read(spread(channel)))
+
+
+def _bright_range(frames: NDArray[np.float64]) -> tuple[float, float]:
     dark = _darker_half(frames)
     low, high = _ends(dark[np.isfinite(dark)], (1.0, 99.0))
-    return Look(low=low, high=low + _HEADROOM * (high - low), colours=None)
+    return low, low + _HEADROOM * (high - low)
 
 
 def _darker_half(frames: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -303,7 +303,8 @@
   function reset() {
     const rgb = state.mode === "rgb", bands = shown().map((k) => data.fields[k]);
     const usual = rgb && data.rgb && data.rgb.fields.every((k, c) => k === state.rgb[c]);
-    const show = usual ? data.rgb.show : [Math.min(...bands.map((b) => b.show[0])), Math.max(...bands.map((b) => b.show[1]))];
+    const ranges = bands.map((b) => (rgb ? b.band : b.show));
+    const show = usual ? data.rgb.show : [Math.min(...ranges.map((r) => r[0])), Math.max(...ranges.map((r) => r[1]))];
     state.show = { low: show[0], high: show[1] };
     state.limit = Math.max(...bands.map((b) => b.usual || 0)) || 1e-12;
     byId("low").value = text(state.show.low);

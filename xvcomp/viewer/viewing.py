@@ -13,7 +13,7 @@ import xarray as xr
 from ..errors import PlanError
 from ..previews.channels import Channel, Grid, channels_of
 from ..previews.labels import frame_labels, frame_times
-from ..previews.looks import fit_look
+from ..previews.looks import fit_band, fit_look
 from ..previews.opening import Lookable, opened, selected
 from ..previews.scenes import Scene, find_rgb, is_vegetation, same_in
 from ..results import OnProgress, Progress
@@ -209,6 +209,7 @@ def _field(
         "low": packed.low,
         "high": packed.high,
         "show": [look.low, look.high],
+        "band": list(fit_band(channel)),
         "colours": [list(colour) for colour in look.colours or ()],
     }
     if originals is None:
