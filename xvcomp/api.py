@@ -4,7 +4,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from .errors import PlanError
 from .evaluation import evaluate
 from .inputs import NotRepeated, group_input
 from .jobs import Job, quality_sets, start_quality, step_of, with_measures
-from .memory import Memory, parse_nbytes
+from .keywords import CHOICES, checked
+from .memory import Memory
 from .opening import open_cube, open_source
 from .pipeline import EncodedGroup, prepare
 from .planner import plan as make_plan
@@ -27,7 +28,7 @@ from .promises import check_promises, promised, promises_of, stats_of
 from .reading import CubeFile
 from .recipe import load_recipe
 from .reporting import GroupWork, make_report
-from .results import OnProgress, Options, Override, Progress, Report
+from .results import OnProgress, Options, Progress, Report
 from .solving import solve
 from .spec import GroupPlan, Manifest, MaxError, Plan, StreamInfo
 from .ssim_promises import ssim_promises
@@ -96,10 +97,6 @@ def _group_info(group: Any) -> dict[str, Any]:
     }
 
 
-_CHOICES = {each.name for each in fields(Override)} - {"target", "preset"}
-_OPTIONS = {each.name for each in fields(Options)} - {"defaults"}
-
-
 def options_of(
     options: Options | None = None, recipe: str | os.PathLike[str] | None = None, **keywords: Any
 ) -> Options:
@@ -119,37 +116,12 @@ def options_of(
     Raises
     ------
     PlanError
-        If a keyword is not known.
+        If a keyword is not known, or its value is none that it takes.
     """
-    keywords = _one_encoder(keywords)
     base = options or (load_recipe(Path(recipe)) if recipe is not None else Options())
-    unknown = set(keywords) - _CHOICES - _OPTIONS
-    if unknown:
-        raise PlanError(
-            f"unknown options: {', '.join(sorted(unknown))}; "
-            f"known: {', '.join(sorted(_CHOICES | _OPTIONS))}"
-        )
-    given = {key: _as_tuple(value) for key, value in keywords.items() if value is not None}
-    if "memory" in given:
-        given["memory"] = Memory(parse_nbytes(given["memory"])).limit
-    own = {key: value for key, value in given.items() if key in _OPTIONS}
-    choices = {key: value for key, value in given.items() if key in _CHOICES}
-    return replace(base, **own, defaults=replace(base.defaults, **choices))
-
-
-def _one_encoder(keywords: dict[str, Any]) -> dict[str, Any]:
-    """Take ``encoder`` as the other name of ``codec``."""
-    given = {**keywords}
-    encoder = given.pop("encoder", None)
-    if encoder is None:
-        return given
-    if given.get("codec") not in (None, encoder):
-        raise PlanError(f"encoder {encoder!r} and codec {given['codec']!r}: they are one option")
-    return {**given, "codec": encoder}
-
-
-def _as_tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    given = checked(keywords)
+    choices = {key: given.pop(key) for key in CHOICES & set(given)}
+    return replace(base, **given, defaults=replace(base.defaults, **choices))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -143,9 +143,20 @@ def describe(dataset: xr.Dataset, *, stored: bool) -> tuple[list[StoredVariable]
     return found, notes
 
 
+_WIDEST = {"f": 8, "c": 16}
+"""Bytes of the largest floats and complex numbers that can be stored."""
+
+
 def _check(dataset: xr.Dataset, name: Hashable, variable: xr.Variable) -> None:
     if not isinstance(name, str):
         raise PlanError(f"variable names must be strings, got {name!r}: rename it first")
+    for dim in variable.dims:
+        if not isinstance(dim, str):
+            raise PlanError(f"names of dimensions must be strings, got {dim!r}: rename it first")
+    if variable.dtype.kind in "fc" and variable.dtype.itemsize > _WIDEST[variable.dtype.kind]:
+        raise PlanError(
+            f"{name!r} is {variable.dtype}, which no file format keeps: convert it to float64"
+        )
     index = dataset.xindexes.get(name)
     if index is not None and type(index).__name__ == "PandasMultiIndex":
         raise PlanError(

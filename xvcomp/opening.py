@@ -1,5 +1,6 @@
 """An open cube file as a lazy Dataset: values are decoded when they are looked at."""
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,12 +11,16 @@ from xarray.backends import BackendArray, CachingFileManager
 from xarray.backends.file_manager import DummyFileManager, FileManager
 from xarray.core import indexing
 
+from .containers.source import RangeSource
 from .dataset import assemble
 from .errors import ContainerError
 from .reading import CubeFile
 from .spec import BandGroup, VariableSpec
 
 __all__ = ["open_cube", "open_source", "preferred_chunks"]
+
+
+_SOURCES = (str, os.PathLike, bytes, RangeSource)
 
 
 class _CubeArray(BackendArray):
@@ -109,6 +114,11 @@ def open_source(
     xarray keeps the file open while there is room among its open files, and opens it
     again when it is needed: a thousand cubes do not exhaust the system's file handles.
     """
+    if not isinstance(source, _SOURCES) and not hasattr(source, "seek"):
+        raise TypeError(
+            "a cube file is a path, a URL, its bytes or a seekable binary file, "
+            f"not {type(source).__name__}"
+        )
     manager = CachingFileManager(_Opener(source, cache_bytes, storage_options, hwaccel), mode="r")
     try:
         cube = manager.acquire()

@@ -1,7 +1,7 @@
 """Decoded parts of cubes, kept within a budget of bytes that all open files share."""
 
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -30,10 +30,12 @@ class PartCache:
         self._parts: OrderedDict[Any, Part] = OrderedDict()
         self._pending: dict[Any, Future[Part]] = {}
         self._lock = threading.Lock()
+        self._forgotten: deque[Any] = deque()
 
     @property
     def nbytes(self) -> int:
         """Bytes that are kept now."""
+        self._sweep()
         return self._used
 
     def get(self, key: tuple[Any, ...], make: Callable[[], Part]) -> Part:
@@ -64,6 +66,7 @@ class PartCache:
             future.set_exception(error)
             raise
         with self._lock:
+            self._drop_forgotten()
             self._keep(key, part)
             del self._pending[key]
         future.set_result(part)
@@ -80,8 +83,25 @@ class PartCache:
             self._used -= _nbytes(old)
 
     def forget(self, owner: Any) -> None:
-        """Drop the parts whose key begins with ``owner``."""
-        with self._lock:
+        """Drop the parts whose key begins with ``owner``, now or at the next call.
+
+        Never waits: the garbage collector may close a file, and call this, in the midst of
+        another method of this cache, in the thread that holds the lock.
+        """
+        self._forgotten.append(owner)
+        self._sweep()
+
+    def _sweep(self) -> None:
+        if not self._forgotten or not self._lock.acquire(blocking=False):
+            return
+        try:
+            self._drop_forgotten()
+        finally:
+            self._lock.release()
+
+    def _drop_forgotten(self) -> None:
+        while self._forgotten:
+            owner = self._forgotten.popleft()
             for key in [key for key in self._parts if key[0] == owner]:
                 self._used -= _nbytes(self._parts.pop(key))
 

@@ -31,9 +31,9 @@ def repacked(name: str, variable: xr.Variable) -> xr.Variable | None:
         As lazy as ``variable``. ``None`` where values were not packed, or where packing
         them again would change one.
     """
-    if not _was_packed(variable):
-        return None
     try:
+        if not _was_packed(variable):
+            return None
         if not all(_leads_back(name, part) for part in _slabs(variable)):
             return None
         stored = _encoded(name, variable)
