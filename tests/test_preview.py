@@ -85,6 +85,20 @@ def test_classes_and_static_fields_are_shown_only_when_there_is_nothing_else():
     assert chosen(cube[["height", "SCL"]]).label == "SCL"
 
 
+def test_a_position_along_a_dim_keeps_the_date_and_dims_of_one_do_not_hide_names():
+    from xvcomp.previews.opening import selected
+
+    cube = selected(bands().expand_dims(band=[1]), {"time": -1})
+    scene = chosen(cube)
+    assert scene.label == "B04, B03, B02"
+    assert labels.frame_labels(scene.first, [0]) == ["2020-01-16"]
+
+
+def test_durations_stay_numbers(tmp_path):
+    cube = field(name="growing", units="days")
+    assert xvcomp.preview(cube, tmp_path / "a.png").label == "growing"
+
+
 def test_ndvi_is_that_of_the_red_and_the_infrared_band():
     cube = bands()
     scene = chosen(cube, index="ndvi")
@@ -342,6 +356,31 @@ def test_failures_leave_nothing_behind(tmp_path, out, keywords, error):
         xvcomp.preview(field(), tmp_path / out, **keywords)
     assert [path.name for path in tmp_path.iterdir()] == ["there.mp4"]
     assert (tmp_path / "there.mp4").read_bytes() == b"mine"
+
+
+def test_a_cube_file_is_not_overwritten_by_its_own_preview(tmp_path):
+    path = tmp_path / "cube.mp4"
+    xvcomp.encode(field(), path, target=xvcomp.Quality(40), preset="fast")
+    before = path.read_bytes()
+    with pytest.raises(PlanError, match="would destroy"):
+        xvcomp.preview(path, path, overwrite=True)
+    assert path.read_bytes() == before
+
+
+def test_cubes_inside_of_datasets_and_behind_urls_are_drawn(tmp_path):
+    pytest.importorskip("pyarrow")
+    cube = field(8, 40, 40)
+    xvcomp.encode(cube, tmp_path / "a.mp4", target=xvcomp.Lossless(), preset="fast")
+    sample = xvcomp.TacoSample(id="one", path=tmp_path / "a.mp4", columns={})
+    about = xvcomp.Collection(id="mine", licenses=("CC-BY-4.0",))
+    xvcomp.write_taco(tmp_path / "data.tacozip", [sample], about)
+    sources = [cube, f"{tmp_path}/data.tacozip::one", f"file://{tmp_path}/a.mp4"]
+    pictures = []
+    for k, source in enumerate(sources):
+        done = xvcomp.preview(source, tmp_path / f"{k}.png", size=64)
+        pictures.append(np.asarray(Image.open(done.path)))
+    np.testing.assert_array_equal(pictures[0], pictures[1])
+    np.testing.assert_array_equal(pictures[0], pictures[2])
 
 
 def test_a_source_that_breaks_halfway_leaves_nothing_behind(tmp_path):

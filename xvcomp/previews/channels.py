@@ -131,9 +131,10 @@ def _layers(array: xr.DataArray) -> Iterator[Channel]:
     common = str(array.attrs.get("common_name", "")).lower()
     for position in itertools.islice(positions, _MAX_LAYERS):
         layer = ordered.isel(dict(zip(others, position, strict=True)))
-        labels = [_label(layer, dim, k) for dim, k in zip(others, position, strict=True)]
+        labels = [_label(layer, dim, k) for dim, k in zip(others, position, strict=True)
+                  if array.sizes[dim] > 1]  # fmt: skip
         name = " ".join([str(array.name), *(full for full, _ in labels)])
-        words = {str(array.name), common} if not others else {short for _, short in labels}
+        words = {str(array.name), common} if not labels else {short for _, short in labels}
         yield Channel(
             name=name,
             array=layer,

@@ -12,8 +12,8 @@ from ..results import Report
 from .channels import Channel, channels_of
 from .opening import Lookable, opened
 from .pictures import contact_sheet
-from .previewing import Show
 from .scenes import Scene, choose_scene
+from .showing import Show
 
 __all__ = ["inline_html", "report_html"]
 

@@ -9,7 +9,7 @@ from .channels import Channel, Grid
 from .colours import DIVERGING, GREENS, SEQUENTIAL, Colours, paint
 from .scenes import Scene
 
-__all__ = ["ERROR_GAIN", "Look", "fit_band", "fit_look", "spread"]
+__all__ = ["ERROR_GAIN", "Look", "bright_range", "fit_look"]
 
 ERROR_GAIN = 10.0
 _SAMPLE_FRAMES = 16
@@ -50,14 +50,18 @@ class Look:
         return paint(shares, None if self.colours is None else DIVERGING)
 
 
-def spread(channel: Channel, count: int = _SAMPLE_FRAMES) -> Grid:
+def _spread(channel: Channel, count: int = _SAMPLE_FRAMES) -> Grid:
     """Return a few frames and pixels that stand for all."""
     frames, height, width = channel.shape
     chosen = np.unique(np.linspace(0, frames - 1, count).astype(int))
     return Grid(tuple(int(k) for k in chosen), max(1, max(height, width) // _SAMPLE_PIXELS))
 
 
-def fit_look(scene: Scene, percent: tuple[float, float] | None = None) -> Look:
+def fit_look(
+    scene: Scene,
+    percent: tuple[float, float] | None = None,
+    frames: NDArray[np.float64] | None = None,
+) -> Look:
     """Choose colours and their range from the valid samples of a few frames.
 
     Parameters
@@ -65,8 +69,11 @@ def fit_look(scene: Scene, percent: tuple[float, float] | None = None) -> Look:
     scene : Scene
     percent : (float, float), optional
         Percentiles of the darkest and the brightest colour.
+    frames : ndarray of float64, optional
+        The few frames, as the scene reads them, where they are known already.
     """
-    frames = scene.read(spread(scene.first))
+    if frames is None:
+        frames = scene.read(_spread(scene.first))
     if scene.is_rgb:
         return _fit_colours(frames, percent)
     sample = frames[np.isfinite(frames)]
@@ -86,18 +93,14 @@ def fit_look(scene: Scene, percent: tuple[float, float] | None = None) -> Look:
 
 def _fit_colours(frames: NDArray[np.float64], percent: tuple[float, float] | None) -> Look:
     if percent is None:
-        low, high = _bright_range(frames)
+        low, high = bright_range(frames)
     else:
         low, high = _ends(frames[np.isfinite(frames)], percent)
     return Look(low=low, high=high, colours=None)
 
 
-def fit_band(channel: Channel) -> tuple[float, float]:
-    """Return the range of a band that is to be one of three colours."""
-    return _bright_range(channel.read(spread(channel)))
-
-
-def _bright_range(frames: NDArray[np.float64]) -> tuple[float, float]:
+def bright_range(frames: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the range of bands that are to be colours: that of land, with room for clouds."""
     dark = _darker_half(frames)
     low, high = _ends(dark[np.isfinite(dark)], (1.0, 99.0))
     return low, low + _HEADROOM * (high - low)

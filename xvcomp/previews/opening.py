@@ -51,9 +51,9 @@ def _is_cube_file(name: str) -> bool:
 def _decoded(dataset: xr.Dataset) -> xr.Dataset:
     """Apply the CF conventions to what is still packed; times that make no sense stay numbers."""
     try:
-        return xr.decode_cf(dataset)
+        return xr.decode_cf(dataset, decode_timedelta=False)
     except (ValueError, OverflowError):
-        return xr.decode_cf(dataset, decode_times=False)
+        return xr.decode_cf(dataset, decode_times=False, decode_timedelta=False)
 
 
 def selected(dataset: xr.Dataset, isel: Mapping[str, Any] | None) -> xr.Dataset:
@@ -64,15 +64,18 @@ def selected(dataset: xr.Dataset, isel: Mapping[str, Any] | None) -> xr.Dataset:
     PlanError
         If a dim is not there, or a position is outside of it.
     """
-    for dim, wanted in (isel or {}).items():
+    chosen = isel or {}
+    for dim, wanted in chosen.items():
         if dim not in dataset.sizes:
             known = ", ".join(map(str, dataset.sizes))
             raise PlanError(f"there is no dim {dim!r}; the cube has {known}")
         size = dataset.sizes[dim]
         if isinstance(wanted, int) and not -size <= wanted < size:
             raise PlanError(f"{dim}={wanted} is outside of the {size} positions along {dim!r}")
-    found = dataset.isel(isel or {})
-    empty = [str(dim) for dim in isel or {} if dim in found.sizes and found.sizes[dim] == 0]
+    # A dim stays, so that its date or level is still told.
+    kept = {dim: [wanted] if isinstance(wanted, int) else wanted for dim, wanted in chosen.items()}
+    found = dataset.isel(kept)
+    empty = [str(dim) for dim in chosen if dim in found.sizes and found.sizes[dim] == 0]
     if empty:
         raise PlanError(f"nothing is left along {empty[0]!r}: choose other positions")
     return found

@@ -302,9 +302,8 @@
 
   function reset() {
     const rgb = state.mode === "rgb", bands = shown().map((k) => data.fields[k]);
-    const usual = rgb && data.rgb && data.rgb.fields.every((k, c) => k === state.rgb[c]);
     const ranges = bands.map((b) => (rgb ? b.band : b.show));
-    const show = usual ? data.rgb.show : [Math.min(...ranges.map((r) => r[0])), Math.max(...ranges.map((r) => r[1]))];
+    const show = [Math.min(...ranges.map((r) => r[0])), Math.max(...ranges.map((r) => r[1]))];
     state.show = { low: show[0], high: show[1] };
     state.limit = Math.max(...bands.map((b) => b.usual || 0)) || 1e-12;
     byId("low").value = text(state.show.low);
@@ -324,7 +323,7 @@
       byId(id).value = chosen;
     };
     fill("field", state.field, () => true);
-    const together = (field) => !data.rgb || field.grid === data.fields[data.rgb.fields[0]].grid;
+    const together = (field) => !data.rgb || field.grid === data.fields[data.rgb[0]].grid;
     ["red", "green", "blue"].forEach((id, c) => fill(id, state.rgb[c], together));
   }
 
@@ -388,7 +387,7 @@
     stage.classList.add(data.reference ? "paired" : "alone");
     if (!data.reference) byId("decoded-title").textContent = "Frame";
     state.mode = data.rgb ? "rgb" : "field";
-    state.rgb = data.rgb ? data.rgb.fields : [0, 0, 0];
+    state.rgb = data.rgb || [0, 0, 0];
     options();
     byId("mode").value = state.mode;
     if (!data.rgb) byId("mode").parentElement.classList.toggle("hidden", data.fields.length < 3);

@@ -4,17 +4,18 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from ..errors import PlanError
 from ..previews.channels import Channel, Grid, channels_of
 from ..previews.labels import frame_labels, frame_times
-from ..previews.looks import fit_band, fit_look
+from ..previews.looks import bright_range, fit_look
 from ..previews.opening import Lookable, opened, selected
+from ..previews.output import check_output, published
 from ..previews.scenes import Scene, find_rgb, is_vegetation, same_in
 from ..results import OnProgress, Progress
 from .budget import Budget, fit_budget
@@ -89,11 +90,7 @@ def view(
     PlanError
         If there is nothing to show, or the reference has other fields or sizes.
     """
-    path = Path(out)
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists already: choose another name or overwrite it")
-    if not path.absolute().parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {path.absolute().parent}: make it first")
+    path = check_output(out, overwrite=overwrite, sources=(source, reference))
     if max_nbytes < 10_000:
         raise PlanError(f"max_nbytes must be at least 10000, got {max_nbytes}")
     with ExitStack() as stack:
@@ -105,7 +102,8 @@ def view(
         sides = 1 if originals is None else 2
         budget = fit_budget(channels, max_nbytes // (_BYTES_A_SAMPLE * sides))
         page = _page(cube, budget, originals, _title(source), on_progress)
-    _write(path, page)
+    with published(path) as hidden:
+        hidden.write_text(page, encoding="utf-8")
     return View(
         path=str(path),
         nbytes=path.stat().st_size,
@@ -202,14 +200,15 @@ def _field(
     scene = Scene(label=channel.name, channels=(channel,), vegetation=is_vegetation(channel))
     values = channel.read(grid)
     packed = pack_values(values)
-    look = fit_look(scene)
+    sample = _few(values)
+    look = fit_look(scene, frames=sample)
     field: dict[str, Any] = {
         "name": channel.name,
         "unit": channel.unit,
         "low": packed.low,
         "high": packed.high,
         "show": [look.low, look.high],
-        "band": list(fit_band(channel)),
+        "band": list(bright_range(sample)),
         "colours": [list(colour) for colour in look.colours or ()],
     }
     if originals is None:
@@ -223,27 +222,19 @@ def _field(
     return field | {"limit": coded.high, "usual": usual or coded.high}, [packed.text, coded.text]
 
 
-def _rgb(channels: Sequence[Channel]) -> dict[str, Any] | None:
-    """Find bands for colours, and the range that a preview would give them."""
+def _few(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Take some frames and pixels that stand for all."""
+    frames, height, width = values.shape
+    stride = max(1, max(height, width) // 128)
+    return values[:: max(1, frames // 16), ::stride, ::stride]
+
+
+def _rgb(channels: Sequence[Channel]) -> list[int] | None:
+    """Find bands for colours."""
     scene = find_rgb(channels)
-    if scene is None:
-        return None
-    look = fit_look(scene)
-    return {
-        "fields": [list(channels).index(each) for each in scene.channels],
-        "show": [look.low, look.high],
-    }
+    return None if scene is None else [list(channels).index(each) for each in scene.channels]
 
 
 def _facts(cube: xr.Dataset, n_fields: int) -> dict[str, str]:
     dims = " \u00d7 ".join(f"{size} {dim}" for dim, size in cube.sizes.items())
     return {"cube": dims, "fields": str(n_fields)}
-
-
-def _write(path: Path, page: str) -> None:
-    hidden = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        hidden.write_text(page, encoding="utf-8")
-        os.replace(hidden, path)
-    finally:
-        hidden.unlink(missing_ok=True)
