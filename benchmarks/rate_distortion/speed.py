@@ -1,0 +1,99 @@
+"""How fast presets encode and decode beside the published recipe, in one run, as ratios.
+
+``python -m benchmarks.rate_distortion.speed --data DIR --out FILE [--cubes A B]``
+
+All coders take turns on each cube, at settings of about the same PSNR. Each point runs in
+a process of its own, which has loaded its libraries and encoded once before the clock
+starts; the best of ``ROUNDS`` counts. xvcomp's encode time includes its trials, the
+decoding of all that was written, and the comparison with the original.
+"""
+
+import argparse
+import json
+import math
+import os
+import statistics
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from .coder import Coder, Setting
+from .cubes import Cube, load_cube
+from .isolate import run_isolated
+from .points import run_record
+from .run import CODERS, RD_CUBES, data_folder
+
+__all__ = ["ratios", "timed"]
+
+ROUNDS = 2
+CODER_NAMES = ("seed", "xvcomp-fast", "xvcomp-balanced", "xvcomp-best")
+_CRF = 12
+"""Near 45 dB on most cubes, where nothing is dominated by what never changes."""
+_QUALITY_DB = 44
+
+
+def _setting(coder: str) -> Setting:
+    return {"crf": _CRF} if coder == "seed" else {"quality_db": _QUALITY_DB}
+
+
+def timed(cube: Cube, coder: Coder, setting: Setting) -> dict[str, float]:
+    """Return Msamples/s of encoding and decoding."""
+    _ = cube.filled_stored  # derived once, so that no coder pays for it
+
+    def once() -> tuple[float, float]:
+        start = perf_counter()
+        encoded = coder.encode(cube, setting)
+        middle = perf_counter()
+        encoded.decode()
+        return middle - start - encoded.overhead_seconds, perf_counter() - middle
+
+    def work() -> list[tuple[float, float]]:
+        once()
+        return [once() for _ in range(ROUNDS)]
+
+    found = run_isolated(work)
+    encode, decode = (min(each) for each in zip(*found, strict=True))
+    return {
+        "encode_msamples_per_s": cube.samples / encode / 1e6,
+        "decode_msamples_per_s": cube.samples / decode / 1e6,
+    }
+
+
+def ratios(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Return each coder's speed over the recipe's: the geometric mean over the cubes."""
+    found = {}
+    for name in CODER_NAMES[1:]:
+        pairs = [(row[name], row["seed"]) for row in rows if name in row]
+        found[name] = {
+            key.replace("msamples_per_s", "vs_seed"): round(
+                math.exp(statistics.fmean(math.log(own[key] / seed[key]) for own, seed in pairs)), 3
+            )
+            for key in ("encode_msamples_per_s", "decode_msamples_per_s")
+        }
+    return found
+
+
+def main() -> None:
+    """Measure all cubes, writing after each."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--cubes", nargs="+", choices=RD_CUBES, default=RD_CUBES)
+    given = parser.parse_args()
+    rows: list[dict[str, Any]] = []
+    for name in given.cubes:
+        cube = load_cube(data_folder(given.data), name)
+        row: dict[str, Any] = {"cube": name, "load": round(os.getloadavg()[0], 2)}
+        for coder in CODER_NAMES:
+            row[coder] = timed(cube, CODERS[coder], _setting(coder))
+        rows.append(row)
+        print(json.dumps(row), flush=True)
+        whole = {"run": run_record(sys.argv[1:]), "vs_seed": ratios(rows), "rows": rows}
+        given.out.write_text(json.dumps(whole, indent=1, default=str) + "\n", encoding="utf-8")
+    print(json.dumps(ratios(rows), indent=1))
+
+
+if __name__ == "__main__":
+    main()
