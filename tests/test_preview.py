@@ -224,6 +224,13 @@ def test_frames_without_dates_are_named_by_their_axis():
     assert labels.frame_labels(channels.channels_of(cube)[0], [3]) == ["level 50 hPa"]
 
 
+def test_numbers_are_short_and_units_of_pure_numbers_are_not_written():
+    numbers = (0.0, -0.00001, 0.00123456, 1.23456, 274.38467, 103539.2, 2e9)
+    written = ["0", "-1e-05", "0.001235", "1.235", "274.4", "103539", "2e+09"]
+    assert [labels.short(number) for number in numbers] == written
+    assert [channels.plain_unit({"units": unit}) for unit in ("1", "K", "-")] == ["", "K", ""]
+
+
 def test_other_calendars_are_written_too():
     times = xr.date_range("2001-02-28", periods=6, calendar="360_day", use_cftime=True)
     cube = field().assign_coords(time=times)
@@ -521,3 +528,29 @@ def test_the_command_draws_any_source(tmp_path, crop):
 def test_the_command_refuses_what_it_cannot_read(tmp_path, crop, wrong):
     done = CliRunner().invoke(cli, ["preview", str(crop), str(tmp_path / "a.mp4"), *wrong])
     assert done.exit_code == 2
+
+
+# ---- real cubes ----------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("s2_worldcereal_be1", "B04, B03, B02"),
+        ("s2_earthnet_ood_a", "B04, B03, B02"),
+        ("s1_worldcereal_be1", "VV"),
+        ("era5_t2m_uk_hourly", "t2m"),
+        ("ocean_globcurrent_agulhas", "u"),
+        ("radar_knmi_nl", "precip"),
+        ("s2_eolearn_ndvi", "ndvi"),
+        ("erai_uvz", "z level 200"),
+    ],
+)
+def test_real_cubes_are_seen(data_dir, tmp_path, name, label):
+    for end in ("png", "gif", "mp4"):
+        source, out = data_dir / f"{name}.nc", tmp_path / f"a.{end}"
+        done = xvcomp.preview(source, out, max_frames=4, size=128)
+        assert done.label == label
+    upper = [picture[: picture.shape[0] // 2] for picture in decode(tmp_path / "a.mp4")]
+    assert max(part.std() for part in upper) > 8, "all pictures are flat"

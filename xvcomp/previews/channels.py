@@ -1,7 +1,7 @@
 """What of a cube can be seen: its fields, one two-dimensional layer each, and their frames."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..planner import frame_axes
 
-__all__ = ["Channel", "Grid", "channels_of"]
+__all__ = ["Channel", "Grid", "channels_of", "plain_unit"]
 
 _MAX_LAYERS = 64
 _CLASS_WORDS = ("mask", "class", "flag", "quality", "scl", "label", "category", "landcover")
@@ -62,8 +62,7 @@ class Channel:
     @property
     def unit(self) -> str:
         """Units, as one would write them behind a number."""
-        unit = str(self.array.attrs.get("units", ""))
-        return "" if unit in ("1", "-", "none", "None", "dimensionless") else unit
+        return plain_unit(self.array.attrs)
 
     @property
     def is_classes(self) -> bool:
@@ -105,6 +104,12 @@ def _compact(frames: Sequence[int]) -> slice | list[int]:
     if len(steps) > 1:
         return list(frames)
     return slice(frames[0], frames[-1] + 1, steps.pop() if steps else 1)
+
+
+def plain_unit(attrs: Mapping[Any, Any]) -> str:
+    """Return the units among attributes; nothing for pure numbers."""
+    unit = str(attrs.get("units", "")).strip()
+    return "" if unit.lower() in ("1", "-", "none", "dimensionless", "unitless") else unit
 
 
 def channels_of(dataset: xr.Dataset) -> list[Channel]:

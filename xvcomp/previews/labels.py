@@ -5,16 +5,16 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .channels import Channel
+from .channels import Channel, plain_unit
 
 __all__ = ["frame_labels", "frame_times", "short"]
 
 
 def short(value: float) -> str:
-    """Write a number with up to four digits."""
-    if value and not 1e-3 <= abs(value) < 1e5:
+    """Write a number with about four digits."""
+    if value and not 1e-3 <= abs(value) < 1e6:
         return f"{value:.2g}"
-    text = f"{value:.4g}"
+    text = f"{value:.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
     return "0" if text == "-0" else text
 
 
@@ -29,7 +29,7 @@ def frame_labels(channel: Channel, frames: Sequence[int]) -> list[str]:
     if values.dtype.kind == "M":
         return _dates(values, frames)
     if values.dtype.kind in "iuf":
-        unit = str(coord.attrs.get("units", ""))
+        unit = plain_unit(coord.attrs)
         return [f"{channel.frame_dim} {value:g} {unit}".strip() for value in values]
     return [f"{value!s:.19}" for value in values]
 

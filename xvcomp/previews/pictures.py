@@ -86,7 +86,7 @@ def contact_sheet(
     across = columns or _columns(len(cells), tall, wide)
     down = -(-len(cells) // across)
     top = style.line + _GAP
-    width = max(240, across * (wide + _GAP) + _GAP)
+    width = max(400, across * (wide + _GAP) + _GAP)
     sheet = Image.new("RGB", (width, top + down * (tall + _GAP) + _GAP // 2), BACKGROUND)
     for k, cell in enumerate(cells):
         row, column = divmod(k, across)

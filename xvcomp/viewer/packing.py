@@ -69,4 +69,4 @@ def _pack(codes: NDArray[np.uint16]) -> str:
     flat = codes.ravel()
     steps = np.diff(flat, prepend=np.uint16(0))  # wraps around, as the page's sum does
     planes = np.concatenate([(steps >> 8).astype(np.uint8), (steps & 0xFF).astype(np.uint8)])
-    return base64.b64encode(zlib.compress(planes.tobytes(), 9)).decode("ascii")
+    return base64.b64encode(zlib.compress(planes.tobytes(), 6)).decode("ascii")
