@@ -282,6 +282,24 @@ def test_values_out_of_range_are_refused(make):
         make()
 
 
+@pytest.mark.parametrize(
+    ("whole", "fraction"),
+    [
+        (spec.Psnr(45), spec.Psnr(45.0)),
+        (spec.Psnr(45, peak=10000), spec.Psnr(45.0, peak=10000.0)),
+        (spec.Psnr(np.float32(45)), spec.Psnr(45.0)),
+        (spec.Bpppb(1), spec.Bpppb(1.0)),
+        (spec.Ratio(10), spec.Ratio(10.0)),
+        (spec.Ssim(np.float32(0.5)), spec.Ssim(0.5)),
+        (spec.MaxError(2), spec.MaxError(2.0)),
+        (spec.Quality(45), spec.Quality(45.0)),
+    ],
+)
+def test_equal_targets_make_equal_manifests(whole, fraction):
+    assert repr(whole) == repr(fraction)
+    assert _manifest(target=whole).to_json() == _manifest(target=fraction).to_json()
+
+
 @pytest.mark.parametrize("dtype", ["<f4", ">f8", "u1", "?", "M8[D]"])
 def test_small_arrays_come_back_in_any_byte_order(dtype):
     values = np.array([[1, 2, 3]]).astype(dtype)

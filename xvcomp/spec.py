@@ -62,13 +62,17 @@ columns. Values are codes in ``[0, 2**bit_depth - 1]``.
 """
 
 
-def _positive(what: str, value: float) -> None:
+def _positive(what: str, value: float) -> float:
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"{what} must be a positive number, got {value!r}")
+    return float(value)
 
 
 class Target:
-    """What the user asks for; one of the classes below."""
+    """What the user asks for; one of the classes below.
+
+    Numbers become floats: ``Psnr(45)`` and ``Psnr(45.0)`` make the same file.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +84,9 @@ class Psnr(Target):
     kind: Literal["psnr"] = "psnr"
 
     def __post_init__(self) -> None:
-        _positive("PSNR in dB", self.db)
+        object.__setattr__(self, "db", _positive("PSNR in dB", self.db))
         if self.peak is not None:
-            _positive("peak", self.peak)
+            object.__setattr__(self, "peak", _positive("peak", self.peak))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,7 @@ class Bpppb(Target):
     kind: Literal["bpppb"] = "bpppb"
 
     def __post_init__(self) -> None:
-        _positive("bpppb", self.bits)
+        object.__setattr__(self, "bits", _positive("bpppb", self.bits))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,7 @@ class Ratio(Target):
     kind: Literal["ratio"] = "ratio"
 
     def __post_init__(self) -> None:
-        _positive("ratio", self.ratio)
+        object.__setattr__(self, "ratio", _positive("ratio", self.ratio))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,7 @@ class Ssim(Target):
     def __post_init__(self) -> None:
         if not 0 < self.value < 1:
             raise ValueError(f"SSIM must lie between 0 and 1, got {self.value!r}")
+        object.__setattr__(self, "value", float(self.value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +137,7 @@ class MaxError(Target):
     kind: Literal["max_error"] = "max_error"
 
     def __post_init__(self) -> None:
-        _positive("error bound", self.value)
+        object.__setattr__(self, "value", _positive("error bound", self.value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +160,7 @@ class Quality(Target):
     def __post_init__(self) -> None:
         if not math.isfinite(self.db):
             raise ValueError(f"quality must be a finite number of dB, got {self.db!r}")
+        object.__setattr__(self, "db", float(self.db))
 
 
 _TARGETS: dict[str, type[Target]] = {
