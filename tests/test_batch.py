@@ -19,7 +19,7 @@ from click.testing import CliRunner
 
 import xvcomp
 from xvcomp import batch
-from xvcomp.batch import assembling, cluster
+from xvcomp.batch import assembling, cluster, identity
 from xvcomp.batch.identity import sha256_of
 from xvcomp.batch.job import Job, make_cube
 from xvcomp.batch.workspace import Workspace
@@ -193,7 +193,7 @@ def test_poisoned_inputs_are_listed_with_a_sentence_and_cost_nothing_else(schedu
     assert "NetCDF" in reasons["cut"]
     assert "cut.nc" in reasons["cut"]
     assert "noise.nc" in reasons["noise"]
-    assert reasons["gaps"].endswith("gaps.nc has no valid sample: a hold gaps only")
+    assert reasons["gaps"].endswith("gaps.nc has no valid sample, only gaps: a")
     assert "no variable has two image dims and one for frames" in reasons["flat"]
     assert "its dims are y: 24, x: 24" in reasons["flat"]
     assert "no valid sample" in reasons["dims"]
@@ -428,6 +428,37 @@ def test_ids_are_unique_and_do_not_depend_on_what_else_is_listed(tmp_path):
     (tmp_path / "list.txt").write_text(f"# two\n{tmp_path}/in/2020/x.nc\n\n{tmp_path}/in/2021\n")
     listed = batch.list_items([f"@{tmp_path}/list.txt"])
     assert sorted(i.id.split("-")[0] for i in listed) == ["deep__y", "x", "x"]
+
+
+def test_names_that_no_file_system_would_take_are_cut_and_stay_unique(scheduler, tmp_path):
+    folder = tmp_path / "in" / ("d" * 120)
+    for end in "ab":
+        write_cube(folder / f"{'n' * 150}{end}.nc")
+    write_cube(tmp_path / "in" / "été.nc")
+    ids = [item.id for item in batch.list_items([tmp_path / "in"])]
+    assert ids[2] == "ete"
+    assert len(set(ids)) == 3
+    assert {len(name) for name in ids[:2]} == {160}
+    done = batch.run([tmp_path / "in"], tmp_path / "out", scheduler=scheduler, **CHOICES)
+    assert done.failures == ()
+    assert sorted(p.stem for p in (tmp_path / "out").glob("*.mp4")) == ids
+
+
+def test_a_change_that_keeps_size_and_time_is_seen_at_either_end(tmp_path):
+    path = tmp_path / "a.nc"
+    data = bytearray(300_000)
+    seen = set()
+    for place in (None, 10, 299_990):
+        if place is not None:
+            data[place] = 1
+        path.write_bytes(data)
+        os.utime(path, ns=(0, 0))
+        seen.add(identity.key(str(path), Options(), {}))
+    assert len(seen) == 3
+    for size in (0, 1, 65_536, 65_537):
+        path.write_bytes(bytes(size))
+        seen.add(identity.key(str(path), Options(), {}))
+    assert len(seen) == 7
 
 
 def test_sources_that_lead_to_nothing_are_refused(tmp_path):

@@ -15,6 +15,7 @@ from .listing import dataset_of, is_url
 __all__ = ["key", "sha256_of"]
 
 _READ = 1 << 20
+_END = 1 << 16
 # What file systems call the version of a file; what is missing is left out.
 _VERSION = ("size", "ETag", "etag", "checksum", "md5", "blob_id", "LastModified", "last_modified",
             "mtime", "updated", "modified", "version_id")  # fmt: skip
@@ -37,16 +38,17 @@ def key(source: str, options: Options, extra: dict[str, Any]) -> str:
 
     Notes
     -----
-    A source is known by its path, size and time of change (over a network by what its
-    store says instead: an ETag, a checksum), not by reading it: of a changed file that
-    keeps both, the change is missed.
+    A source is known by its path, size, time of change and a checksum of its first and
+    last 64 KiB; a folder by the sizes and times of its files; over a network by what the
+    store says (an ETag, a checksum). It is not read as a whole: a change in the middle of
+    a file that keeps its size and time is missed.
     """
     choices = asdict(options) | extra
     return key_of(_content(source), __version__, choices)
 
 
 def _content(source: str) -> str:
-    """Sum up what can be known of a source without reading it."""
+    """Sum up what can be known of a source without reading it as a whole."""
     known = dataset_of(source) or source
     if is_url(known):
         text = repr((source, _remote(known)))
@@ -55,11 +57,11 @@ def _content(source: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def _local(path: Path) -> Iterator[tuple[str, int, int]]:
-    """Yield a file, or all files of a folder, with size and time of change."""
+def _local(path: Path) -> Iterator[tuple[object, ...]]:
+    """Yield a file with its ends, or all files of a folder, with size and time of change."""
     if not path.is_dir():
         found = path.stat()
-        yield path.name, found.st_size, found.st_mtime_ns
+        yield path.name, found.st_size, found.st_mtime_ns, _sum_of_ends(path)
         return
     for folder, folders, names in os.walk(path):
         folders.sort()
@@ -70,6 +72,16 @@ def _local(path: Path) -> Iterator[tuple[str, int, int]]:
                 found.st_size,
                 found.st_mtime_ns,
             )
+
+
+def _sum_of_ends(path: Path) -> str:
+    """Return a checksum of a file's first and last bytes: formats keep their tables there."""
+    digest = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        digest.update(file.read(_END))
+        file.seek(max(file.tell(), file.seek(0, os.SEEK_END) - _END))
+        digest.update(file.read(_END))
+    return digest.hexdigest()
 
 
 def _remote(url: str) -> list[Any]:

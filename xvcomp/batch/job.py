@@ -170,7 +170,7 @@ def _check(dataset: xr.Dataset, job: Job) -> None:
         )
     if not any(_has_valid(each) for each in cubes):
         names = ", ".join(each.spec.name for each in cubes)
-        raise PlanError(f"{job.source} has no valid sample: {names} hold gaps only")
+        raise PlanError(f"{job.source} has no valid sample, only gaps: {names}")
 
 
 def _measurements(dataset: xr.Dataset, options: Options) -> list[StoredVariable]:

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ _TIFFS = SOURCE_SUFFIXES["geotiff"]
 _MAGIC = re.compile(r"[*?\[]")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _MAX_DEPTH = 8
+_MAX_NAME = 160
+"""Characters of an id: file systems take 255 bytes, and temporary names are longer."""
+
 _DATASETS = (".tacozip", ".tacocat")
 
 
@@ -75,8 +79,9 @@ def list_items(sources: Sequence[str | os.PathLike[str]]) -> tuple[Item, ...]:
     Notes
     -----
     An id is the path below the folder or pattern that was given, ``/`` turned to ``__``,
-    without its suffix: it does not depend on what else is listed. Where two sources have
-    the same, both get eight hexadecimal digits of their full path.
+    without its suffix and without accents: it does not depend on what else is listed.
+    Where two sources have the same, both get eight hexadecimal digits of their full path;
+    ids of more than 160 characters are cut, and get those of the whole name.
     """
     found: dict[str, _Found] = {}
     for source in sources:
@@ -91,7 +96,11 @@ def _unique(found: _Found, counts: Counter[str]) -> str:
     """Tell names apart that are the same, or would be on a disk that ignores case."""
     if counts[found.name.lower()] == 1:
         return found.name
-    return f"{found.name}-{hashlib.sha256(found.source.encode()).hexdigest()[:8]}"
+    return _with_digits(found.name, found.source)
+
+
+def _with_digits(name: str, full: str) -> str:
+    return f"{name}-{hashlib.sha256(full.encode()).hexdigest()[:8]}"
 
 
 def _expand(source: str, depth: int) -> Iterator[_Found]:
@@ -235,4 +244,6 @@ def _name(below: str, *, suffix: bool = True) -> str:
     if suffix:
         known = [s for s in _SUFFIXES if text.lower().endswith(s) and len(text) > len(s)]
         text = text[: -len(max(known, key=len))] if known else text
-    return _UNSAFE.sub("_", text).lstrip("_.") or "cube"
+    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    name = _UNSAFE.sub("_", plain).lstrip("_.") or "cube"
+    return name if len(name) <= _MAX_NAME else _with_digits(name[: _MAX_NAME - 9], text)
