@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 
 import xvcomp
+from xvcomp.memory import Memory
 
 SHAPE = (7, 33, 37)
 DTYPES = ["?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"]
@@ -95,6 +96,35 @@ def test_classes_beside_a_lossy_variable_stay_exact_by_default(tmp_path):
     back = xvcomp.open(tmp_path / "c.mp4").load()
     np.testing.assert_array_equal(back.scl, ds.scl)
     assert 0 < float(np.abs(back.v - ds.v).max()) <= 0.05
+
+
+def test_windows_without_video_are_as_short_as_the_memory_is_small(tmp_path):
+    rng = np.random.default_rng(3)
+    walk = rng.integers(-3, 4, (40, 128, 160), dtype="i2").cumsum(axis=0, dtype="i2")
+    ds = xr.Dataset({"v": (("time", "y", "x"), walk, {"units": "1"})})
+    for name, target in (("l", xvcomp.Lossless()), ("b", xvcomp.MaxError(3))):
+        gops = []
+        for memory in (None, "512MiB"):
+            path = tmp_path / f"{name}{memory}.mp4"
+            xvcomp.encode(
+                ds, path, target=target, lossy=["v"] if name == "b" else [], memory=memory
+            )
+            gops.append(xvcomp.info(path).manifest.groups[0].window)
+            error = np.abs(xvcomp.open(path).v.values.astype("i4") - walk)
+            assert error.max() <= (3 if name == "b" else 0)
+        assert gops == [40, Memory(512 << 20).packet_samples // (128 * 160)]
+        assert gops[1] < 40
+
+
+@pytest.mark.parametrize("limit", [512 << 20, 1 << 30, 8 << 30, None])
+def test_windows_without_video_fit_into_the_memory_side_by_side(limit):
+    memory = Memory(limit)
+    samples = memory.packet_samples
+    assert 0 < samples <= 4_000_000
+    workers = memory.workers(samples, cores=64, packets=True)
+    assert workers >= 2
+    if limit is not None:
+        assert workers * samples * 90 + memory.keep_nbytes < limit
 
 
 def test_lossless_is_smaller_than_general_compressors_on_smooth_data(tmp_path):

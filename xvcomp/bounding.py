@@ -27,12 +27,13 @@ __all__ = ["Candidate", "PacketJob", "best_bounded"]
 
 _log = logging.getLogger(__name__)
 
-_WINDOW_SAMPLES = 4_000_000
 _LOW_RATE = 0.25
 """Bits per sample below which video under corrections may be smaller than packets alone."""
 _WIDEST = 2.0**31
-_SMALL = 500_000
-_CROP = 96
+_SMALL = 100_000
+"""Groups of so many samples are coded in every way."""
+_SAMPLE = 250_000
+_CROP = 64
 _CLOSE = 1.2
 """Crops that are this near to each other say nothing of the whole."""
 _RATIOS: Mapping[Preset, tuple[float, ...]] = {
@@ -71,7 +72,8 @@ class PacketJob:
     def of(cls, plan: GroupPlan, prepared: Prepared) -> Self:
         """Cut a group that was prepared for a video anew."""
         time, bands, _, _ = prepared.data.shape
-        fits = max(1, _WINDOW_SAMPLES // (bands * plan.block[0] * plan.block[1]))
+        samples = prepared.data.memory.packet_samples
+        fits = max(1, samples // (bands * plan.block[0] * plan.block[1]))
         asked = plan.reasons.get("gop") == "asked for"
         span = min(time, plan.gop * plan.fold if asked else fits)
         alone = replace(plan, codec="none", transform="none", gop=span, fold=1)
@@ -158,7 +160,9 @@ def _may_win(job: PacketJob, other: Correction | None, way: Correction) -> bool:
         return False
     if math.prod(data.shape) <= _SMALL:
         return True
-    crop = cropped(data, data.shape[0], _CROP, _CROP)
+    time, bands, height, width = data.shape
+    frames = max(1, _SAMPLE // (bands * min(height, _CROP) * min(width, _CROP)))
+    crop = cropped(data, min(time, frames), _CROP, _CROP)
     block = crop.shape[2:]
     part = PacketJob(replace(job.plan, block=block), prepare(crop, span=job.plan.gop, block=block))
     return part.encode(other, None).nbytes < _CLOSE * part.encode(way, None).nbytes
@@ -204,6 +208,7 @@ def _best_video(prepared: Prepared, way: Correction, begin: Begin, plan: GroupPl
         return trial(prepared, plan, step, correction=wanted, only=only, on_window=begin())
 
     ratios = _RATIOS[plan.preset]
+    whole = whole or len(ratios) == 1
     tried = {ratio: attempt(ratio, None if whole else sample) for ratio in ratios}
     best = min(tried, key=lambda ratio: tried[ratio].nbytes)
     encoded = tried[best] if whole else attempt(best, None)

@@ -16,7 +16,10 @@ _BASE = 420 << 20
 _PER_SAMPLE = 36
 """Bytes per sample of a window at work, as measured: read, filled, coded and decoded
 samples, and the encoder's own frames."""
+_PER_PACKET_SAMPLE = 90
+"""The same where packets are coded without a video: by a pyramid, at worst."""
 _MAX_WINDOW = 32_000_000
+_MAX_PACKET_WINDOW = 4_000_000
 _MIN_WINDOW = 1_000_000
 _KEEP = 1 << 29
 _SPOOL = 1 << 24
@@ -61,6 +64,11 @@ class Memory:
         return min(_MAX_WINDOW, max(_MIN_WINDOW, fitting))
 
     @property
+    def packet_samples(self) -> int:
+        """Largest window that is coded without video, all bands counted; two fit at a time."""
+        return min(_MAX_PACKET_WINDOW, self.window_samples * _PER_SAMPLE // _PER_PACKET_SAMPLE)
+
+    @property
     def keep_nbytes(self) -> int:
         """Bytes that may stay in memory between uses, per group."""
         if self.limit is None:
@@ -84,10 +92,14 @@ class Memory:
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD)
 
-    def workers(self, samples: int, cores: int) -> int:
-        """Return how many windows of that many samples may be at work at a time."""
+    def workers(self, samples: int, cores: int, *, packets: bool = False) -> int:
+        """Return how many windows of that many samples may be at work at a time.
+
+        ``packets`` says that they are coded without video.
+        """
         limit = _half_of_the_machine() if self.limit is None else self.limit
-        return max(1, min(cores, (limit - _BASE) * 3 // 4 // (samples * _PER_SAMPLE)))
+        each = samples * (_PER_PACKET_SAMPLE if packets else _PER_SAMPLE)
+        return max(1, min(cores, (limit - _BASE) * 3 // 4 // each))
 
 
 def _half_of_the_machine() -> int:

@@ -5,7 +5,7 @@ the stored dtype before it is compared: samples that miss the bound even so, or 
 out equal to a fill value, are exceptions, kept to the bit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import masks, residual
-from ..spec import BandGroup, ResidualSpec
+from ..spec import BandGroup, Planes, ResidualSpec
 from .samples import VariableForm, clip, to_dtype
+from .slabs import band_slabs, cast_into, slabs
 
 __all__ = ["Correction", "Gop", "correct", "encode_correction"]
 
@@ -94,27 +95,22 @@ def correct(
     forms: Sequence[VariableForm],
     payload: bytes,
     *,
-    shape: tuple[int, int, int, int],
+    out: Sequence[NDArray[Any]],
     classes: NDArray[np.uint8] | None,
-    base: Field | None,
-) -> list[NDArray[Any]]:
+    streams: Sequence[Planes],
+) -> None:
     """Rebuild the samples of one GOP, special values apart.
 
     Parameters
     ----------
     payload : bytes
         From ``encode_correction``.
-    shape : (int, int, int, int)
-        (time, band, y, x) of all variables together.
-    classes : ndarray of uint8, same shape, or None
-        ``None`` where every sample is valid.
-    base : ndarray of float64, same shape, or None
-        Decoded video in stored units.
-
-    Returns
-    -------
-    list of ndarray, shape (time, band, y, x)
-        One per variable, of its stored dtype.
+    out : sequence of ndarray, shape (time, band, y, x)
+        One per variable, of its stored dtype; written to.
+    classes : ndarray of uint8, shape (time, band, y, x), or None
+        Of all variables together; ``None`` where every sample is valid.
+    streams : sequence of Planes
+        Of the decoded video; empty for a group without one.
 
     Raises
     ------
@@ -125,17 +121,63 @@ def correct(
     parts = residual.unpack(payload)
     if spec is None or len(parts) != 2 + len(forms) or len(spec.steps) != len(forms):
         raise ValueError(f"{len(parts)} parts do not correct {len(forms)} variables")
+    time, _, height, width = out[0].shape
+    shape = (time, sum(form.bands for form in forms), height, width)
     valid = classes == 0 if classes is not None and classes.any() else None
     signs = None
     if spec.kind == "log":
         signs = residual.decode_codes(parts[0], shape, np.dtype(np.uint8))
         valid = _counted(signs)
-    rebuilt = _decode_field(spec, forms, parts[1], shape, valid)
-    known = _base(base, forms)
-    values = _finish(group, forms, rebuilt if known is None else known + rebuilt, signs)
-    for exceptions, each in zip(parts[2:], values, strict=True):
+    decoded = _decode_field(spec, forms, parts[1], shape, valid)
+    for span, rows, base in _base_slabs(group, streams, shape):
+        _correct_slab(group, forms, decoded, signs, (span, rows), base, out)
+    for exceptions, each in zip(parts[2:], out, strict=True):
         residual.decode_exceptions(exceptions, each)
-    return values
+
+
+def _base_slabs(
+    group: BandGroup, streams: Sequence[Planes], shape: tuple[int, int, int, int]
+) -> Iterator[tuple[slice, slice, Field | None]]:
+    """Cut a GOP into slabs, each with what the video says of it, if there is one."""
+    time, bands, height, width = shape
+    if group.klt is not None:
+        yield from band_slabs(group, streams, (time, height, width))
+    else:
+        for span, rows in slabs(time, height, bands * width):
+            yield span, rows, None
+
+
+def _correct_slab(
+    group: BandGroup,
+    forms: Sequence[VariableForm],
+    decoded: Sequence[tuple[NDArray[Any], float]],
+    signs: NDArray[np.uint8] | None,
+    place: tuple[slice, slice],
+    base: Field | None,
+    out: Sequence[NDArray[Any]],
+) -> None:
+    """Add corrections to a slab, and cast it to samples."""
+    span, rows = place
+    start = 0
+    for (field, step), form, low, high, target in zip(
+        decoded, forms, group.valid_min, group.valid_max, out, strict=True
+    ):
+        bands = slice(start, start + form.bands)
+        start += form.bands
+        values = np.multiply(field[span, :, rows], step, dtype=np.float64)
+        if base is not None:
+            known = base[:, bands]
+            values += np.rint(known, out=known) if _whole(form) else known
+        if signs is not None:
+            values = _signed(values, signs[span, bands, rows])
+        with np.errstate(invalid="ignore", over="ignore"):
+            cast_into(values, low, high, target[span, :, rows])
+
+
+def _signed(logarithms: Field, signs: NDArray[np.uint8]) -> Field:
+    """Turn logarithms of magnitudes back into values."""
+    magnitudes = np.where(signs == _ZERO, 0.0, residual.exp2(logarithms))
+    return np.where(signs == _NEGATIVE, -magnitudes, magnitudes)
 
 
 def _by_variable(bands: NDArray[Any], forms: Sequence[VariableForm]) -> list[NDArray[Any]]:
@@ -209,10 +251,12 @@ def _decode_field(
     payload: bytes,
     shape: tuple[int, int, int, int],
     valid: NDArray[np.bool_] | None,
-) -> Field:
+) -> list[tuple[NDArray[Any], float]]:
+    """Decode each variable's corrections: numbers, and what to multiply them by."""
     if spec.coder == "pyramid":
         steps, rounded = _bands(spec.steps, forms), _rounded(spec, forms)
-        return residual.decode_pyramid(payload, shape, steps, rounded=rounded, valid=valid)
+        field = residual.decode_pyramid(payload, shape, steps, rounded=rounded, valid=valid)
+        return [(part, 1.0) for part in _by_variable(field, forms)]
     payloads = residual.unpack(payload)
     time, _, height, width = shape
     sizes = [(time, form.bands, height, width) for form in forms]
@@ -224,9 +268,10 @@ def _decode_field(
         ]
     else:
         parts = [
-            residual.decode_ints(each, size) for each, size in zip(payloads, sizes, strict=True)
+            residual.decode_narrow_ints(each, size)
+            for each, size in zip(payloads, sizes, strict=True)
         ]
-    return np.concatenate(parts, axis=1) * _widths(spec, forms)
+    return list(zip(parts, spec.steps, strict=True))
 
 
 def _rounded(spec: ResidualSpec, forms: Sequence[VariableForm]) -> list[bool]:
@@ -245,8 +290,7 @@ def _finish(
 ) -> list[NDArray[Any]]:
     """Turn rebuilt values into samples: of their sign, in range, in the stored dtype."""
     if signs is not None:
-        magnitudes = np.where(signs == _ZERO, 0.0, residual.exp2(rebuilt))
-        rebuilt = np.where(signs == _NEGATIVE, -magnitudes, magnitudes)
+        rebuilt = _signed(rebuilt, signs)
     with np.errstate(invalid="ignore"):
         return [
             to_dtype(clip(part, low, high), form.dtype)

@@ -1,5 +1,6 @@
 """Encode a group by packets alone, without video: to the bit, or within a bound."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from .encoded import (
     mask_spec,
     measure_window,
 )
-from .parallel import map_ordered
+from .parallel import cpu_count, map_ordered
 from .prepare import Prepared, WindowData
 from .reconstruct import DecodePart, VariableForm, decode_part
 from .spool import spooled
@@ -104,9 +105,16 @@ def _encode(what: _Packets, on_window: Callable[[Window], None] | None) -> Encod
             on_window(window)
         return encoded
 
-    found = map_ordered(work, what.prepared.windows, what.prepared.workers)
+    found = map_ordered(work, what.prepared.windows, _workers(what.prepared))
     parts = spooled(found, what.prepared.data.memory.spool_nbytes)
     return collect(group, parts, clock, ceiling=None)
+
+
+def _workers(prepared: Prepared) -> int:
+    """Return how many windows may be at work at a time; each takes more than for a video."""
+    largest = max(math.prod(window.shape) for window in prepared.windows)
+    samples = largest * prepared.data.shape[1]
+    return prepared.data.memory.workers(samples, cpu_count(), packets=True)
 
 
 def _window(

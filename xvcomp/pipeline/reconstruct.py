@@ -60,8 +60,7 @@ def decode_part(
         if group.residual is None:
             values = _plain(group, forms, part, classes)
         else:
-            bands = decode_bands(group, part) if group.klt is not None else None
-            values = _corrected(group, forms, part, bands, classes)
+            values = _corrected(group, forms, part, classes)
         return _with_specials(group, forms, values, classes)
     except (ValueError, IndexError) as error:
         raise ContainerError(f"group {group.name!r} is damaged: {error}") from error
@@ -140,25 +139,25 @@ def _corrected(
     group: BandGroup,
     forms: Sequence[VariableForm],
     part: DecodePart,
-    bands: NDArray[np.float64] | None,
     classes: NDArray[np.uint8] | None,
 ) -> list[NDArray[Any]]:
     """Correct GOP by GOP."""
-    _, height, width = part.shape
-    gops, start = [], 0
+    time, height, width = part.shape
+    out = [np.empty((time, form.bands, height, width), dtype=form.dtype) for form in forms]
+    start = 0
     for payload, frames in zip(part.residuals, _spans(group, part), strict=True):
         span = slice(start, start + frames)
+        coded = slice(start // group.fold, start // group.fold + group.gop)
         start += frames
-        values = correct(
+        correct(
             group,
             forms,
             payload,
-            shape=(frames, sum(form.bands for form in forms), height, width),
+            out=[values[span] for values in out],
             classes=None if classes is None else classes[span],
-            base=None if bands is None else bands[span],
+            streams=[tuple(plane[coded] for plane in stream) for stream in part.streams],
         )
-        gops.append(values)
-    return [np.concatenate(variable) for variable in zip(*gops, strict=True)]
+    return out
 
 
 def _with_specials(

@@ -15,7 +15,7 @@ from ..spec import BandGroup, Klt, Layout, Planes, Quantization
 from ..transforms import folding, klt, quantize
 from .samples import VariableForm, clip, to_dtype
 
-__all__ = ["codes_of", "folded_slabs", "samples_of"]
+__all__ = ["band_slabs", "cast_into", "codes_of", "folded_slabs", "samples_of", "slabs"]
 
 _SLAB = 1 << 17
 """Samples of a slab: half a megabyte of float64."""
@@ -48,7 +48,7 @@ def codes_of(
     time, bands, height, width = filled.shape
     frames = -(-time // fold)
     codes = np.empty((frames, transform.n_components, height, width), dtype=np.uint16)
-    for span, rows in _slabs(frames, height, fold * bands * width):
+    for span, rows in slabs(frames, height, fold * bands * width):
         part = filled[span.start * fold : span.stop * fold, :, rows]
         components = klt.forward(folding.fold(part, fold), transform)
         codes[span, :, rows] = quantize.quantize(components, quantization)
@@ -78,28 +78,43 @@ def samples_of(
         elementwise or an exact sum.
     """
     time, height, width = shape
-    if group.layout is None or group.quantization is None or group.klt is None:
-        raise ValueError("it has neither video nor packets")
     out = [np.empty((time, form.bands, height, width), dtype=form.dtype) for form in forms]
     limits = list(zip(group.valid_min, group.valid_max, strict=True))
-    frames = len(streams[0][0])
-    bands = sum(form.bands for form in forms)
-    for span, rows in _slabs(frames, height, group.fold * bands * width):
+    for span, rows, values in band_slabs(group, streams, shape):
+        start = 0
+        for target, form, (low, high) in zip(out, forms, limits, strict=True):
+            part = values[:, start : start + form.bands]
+            cast_into(part, low, high, target[span, :, rows])
+            start += form.bands
+    return out
+
+
+def band_slabs(
+    group: BandGroup, streams: Sequence[Planes], shape: tuple[int, int, int]
+) -> Iterator[tuple[slice, slice, NDArray[np.float64]]]:
+    """Undo layout, quantisation, transform and folding, slab by slab.
+
+    Yields
+    ------
+    time, rows : slice
+        Where the slab lies.
+    values : ndarray of float64, shape (time, band, y, x)
+        In stored units; the caller's own.
+    """
+    time, height, width = shape
+    if group.layout is None or group.quantization is None or group.klt is None:
+        raise ValueError("it has neither video nor packets")
+    frames, bands = len(streams[0][0]), group.klt.matrix.shape[0]
+    for span, rows in slabs(frames, height, bands * width):
         if rows.start == 0:
             codes = _codes(group.layout, group.klt.n_components, streams, span, (height, width))
         levels = quantize.dequantize(codes[:, :, rows], group.quantization)
         values = klt.inverse(levels, group.klt, group.quantization.step)
         span_out = slice(span.start * group.fold, min(span.stop * group.fold, time))
-        unfolded = folding.unfold(values, group.fold, span_out.stop - span_out.start)
-        start = 0
-        for target, form, (low, high) in zip(out, forms, limits, strict=True):
-            part = unfolded[:, start : start + form.bands]
-            _cast(part, low, high, target[span_out, :, rows])
-            start += form.bands
-    return out
+        yield span_out, rows, folding.unfold(values, group.fold, span_out.stop - span_out.start)
 
 
-def _cast(
+def cast_into(
     values: NDArray[np.float64], low: float | None, high: float | None, out: NDArray[Any]
 ) -> None:
     """Do what `clip` and `to_dtype` do, in place, where that takes fewer passes."""
@@ -126,7 +141,7 @@ def _codes(
     return planes.unpack(part, layout, geo, (components, *size))
 
 
-def _slabs(frames: int, height: int, row: int) -> Iterator[tuple[slice, slice]]:
+def slabs(frames: int, height: int, row: int) -> Iterator[tuple[slice, slice]]:
     """Cut frames into slabs: several frames, or else some rows of one.
 
     Parameters

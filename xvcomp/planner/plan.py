@@ -21,7 +21,6 @@ __all__ = ["DEFAULT_TARGET", "plan", "without_video"]
 
 DEFAULT_TARGET = Psnr(50.0)
 
-_LOSSLESS_WINDOW_SAMPLES = 4_000_000
 _MAX_BLOCKS = 2047
 """Of all groups: a frame has 4096 slots for packets, and a block takes two."""
 
@@ -189,8 +188,9 @@ def _lossless_group(each: VariableFacts, reason: str, options: Options) -> Group
     assert axes is not None  # _role has sent everything else elsewhere
     time, bands, height, width = group_shape([each], axes, (1, 1))
     own = own_choice(each.name, options) or options.defaults
-    block = choices.block(own, time, bands, (height, width), Memory(options.memory))
-    fits = max(1, _LOSSLESS_WINDOW_SAMPLES // (bands * block[0] * block[1]))
+    memory = Memory(options.memory)
+    block = choices.block(own, time, bands, (height, width), memory)
+    fits = max(1, memory.packet_samples // (bands * block[0] * block[1]))
     return GroupPlan(
         name=each.name,
         variables=(each.name,),

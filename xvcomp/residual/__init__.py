@@ -9,7 +9,7 @@ from .codes import decode_codes, decode_lattice, encode_codes, encode_lattice
 from .exceptions import decode_exceptions, encode_exceptions
 from .exponential import exp2
 from .framing import pack, unpack
-from .integers import decode_ints, encode_ints
+from .integers import decode_ints, decode_narrow_ints, encode_ints
 from .lossless import decode_lossless, encode_lossless
 from .pyramid import decode_pyramid, encode_pyramid
 from .steps import float_step, integer_step
@@ -20,6 +20,7 @@ __all__ = [
     "decode_ints",
     "decode_lattice",
     "decode_lossless",
+    "decode_narrow_ints",
     "decode_pyramid",
     "encode_codes",
     "encode_exceptions",

@@ -9,7 +9,14 @@ from pcodec import ChunkConfig, DeltaSpec, ModeSpec, standalone
 
 from .framing import join_varints, pack, split_varints, unpack, unzigzag, zigzag
 
-__all__ = ["Search", "decode_ints", "encode_ints", "pco_decode", "pco_encode"]
+__all__ = [
+    "Search",
+    "decode_ints",
+    "decode_narrow_ints",
+    "encode_ints",
+    "pco_decode",
+    "pco_encode",
+]
 
 Search = Literal["none", "auto", "lookback"]
 """Differences that pcodec may try: none, between neighbours, or from earlier places."""
@@ -57,6 +64,11 @@ def decode_ints(payload: bytes, shape: tuple[int, ...]) -> NDArray[np.int64]:
     ValueError
         If the payload is damaged or of another shape.
     """
+    return decode_narrow_ints(payload, shape).astype(np.int64, copy=False)
+
+
+def decode_narrow_ints(payload: bytes, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Do what `decode_ints` does, in the dtype that they were coded in: fewer passes."""
     return _decode_flat(payload, math.prod(shape)).reshape(shape)
 
 
@@ -72,7 +84,7 @@ def _encode_flat(flat: NDArray[np.int64]) -> bytes:
     return min(candidates, key=len)
 
 
-def _decode_flat(payload: bytes, size: int) -> NDArray[np.int64]:
+def _decode_flat(payload: bytes, size: int) -> NDArray[Any]:
     if not payload:
         raise ValueError("the integers are missing: no bytes")
     kind, data = payload[0], payload[1:]
@@ -83,7 +95,7 @@ def _decode_flat(payload: bytes, size: int) -> NDArray[np.int64]:
     if kind == _VARINTS and size <= _MAX_VARINTS:
         return np.array(_split_signed(data, size), dtype=np.int64)
     if kind == _PCO:
-        return pco_decode(data[1:], size, _pco_dtype(data)).astype(np.int64, copy=False)
+        return pco_decode(data[1:], size, _pco_dtype(data))
     if kind == _SPARSE:
         return _decode_sparse(data, size)
     raise ValueError(f"integers are damaged: coding {kind} for {size} samples")
@@ -138,7 +150,7 @@ def _decode_sparse(data: bytes, size: int) -> NDArray[np.int64]:
     (count,), _ = split_varints(parts[0], 1)
     if not 0 < count <= size or {parts[1][:1], parts[2][:1]} - {b"\x02", b"\x03"}:
         raise ValueError(f"sparse integers are damaged: {count} of {size} samples")
-    gaps, values = (_decode_flat(part, count) for part in parts[1:])
+    gaps, values = (_decode_flat(part, count).astype(np.int64) for part in parts[1:])
     if gaps.min() < 0 or gaps.max() >= size:
         raise ValueError("sparse integers are damaged: a gap is out of range")
     positions = np.cumsum(gaps + 1) - 1
@@ -166,7 +178,7 @@ def pco_encode(flat: NDArray[Any], *, level: int = 8, search: Search = "none") -
 
 def pco_decode(data: bytes, size: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Undo ``pco_encode``; raises ``ValueError`` unless exactly ``size`` samples come out."""
-    out = np.zeros(size, dtype=dtype)
+    out = np.empty(size, dtype=dtype)
     try:
         progress = standalone.simple_decompress_into(data, out)
     except (RuntimeError, TypeError) as error:

@@ -1,6 +1,6 @@
 """The passes of a pyramid: what is predicted at once, from what, and in which order."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,43 +13,66 @@ from .stencils import (
     Batch,
     Phase,
     coarsest,
+    count_outer,
     frame_batches,
-    merge,
     outer,
+    pad,
     ring,
     split,
 )
 
-__all__ = ["Coded", "Pass", "count_fits", "walk"]
+__all__ = ["Coded", "Part", "Pass", "count_fits", "walk"]
 
 Field = NDArray[np.float64]
 Coded = tuple[Field, NDArray[np.float32]]
 """Rebuilt samples of a pass, and the roots of their corrections' magnitudes."""
 
 _BATCH_SAMPLES = 1 << 20
+_PART_SAMPLES = 1 << 14
+"""Samples of a part of a pass: 128 KiB of float64."""
 _BANDS = 3
 """Bands before, at most, from which one is predicted."""
+_RING_PHASES: tuple[Phase, ...] = ("corner", "centre")
+"""All that the four nearest are ever taken from."""
 _WIDEST = 1e6
 _START = 4.0
 """Root of the magnitude that is expected where nothing is known yet."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Pass:
-    """Samples that are predicted at once, and all that is known of them.
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is known of some frames of a pass; features are made as they are asked for.
 
     ``base`` plus the weighted features is the prediction; the weighted ``activity`` is
     the root of the magnitude that its error is expected to have.
     """
 
-    kind: tuple[Any, ...]
     base: Field
-    features: list[Field]
+    features: Iterator[Field]
+    activity: Iterator[NDArray[Any]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pass:
+    """Samples that are predicted at once, with one set of weights.
+
+    ``part`` describes a span of its frames: all operations are elementwise, so that cutting
+    a pass into parts which fit a processor's cache changes no bit.
+    """
+
+    kind: tuple[Any, ...]
+    shape: tuple[int, int, int]
     default: list[float]
-    activity: list[NDArray[Any]]
     expected: list[float]
     place: tuple[Any, ...]
     band: int
+    part: Callable[[slice], Part]
+
+    def spans(self) -> Iterator[slice]:
+        """Cut the frames into spans of few samples."""
+        step = max(1, _PART_SAMPLES // (self.shape[1] * self.shape[2]))
+        for start in range(0, self.shape[0], step):
+            yield slice(start, min(start + step, self.shape[0]))
 
 
 def count_fits(shape: tuple[int, ...]) -> int:
@@ -99,12 +122,35 @@ class _References:
     roots: list[NDArray[np.float32]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """What is known while one level of one band's frames is refined.
+
+    ``values`` and ``roots`` hold the phases that are known by then, ``images`` the phases of
+    each reference; the nearest two of each with their edges repeated.
+    """
+
+    stride: int
+    values: dict[Phase, Field]
+    roots: dict[Phase, NDArray[np.float32]]
+    images: list[tuple[dict[Phase, Field], dict[Phase, Field]]]
+
+
 def _references(known: _Known, batch: Batch, band: int) -> _References:
     before = range(max(0, band - _BANDS), band)
     frames = [known.values[band, each] for each in batch.references]
     roots = [known.roots[band, each] for each in batch.references[:2]]
     roots += [known.roots[each, batch.frames] for each in before]
     return _References(frames, [known.values[each, batch.frames] for each in before], roots)
+
+
+def _level(references: _References, values: Field, roots: NDArray[Any], stride: int) -> _Level:
+    images = []
+    for image in (*references.frames, *references.bands):
+        plain = split(image[:, ::stride, ::stride])
+        near = {each: pad(plain[each]) for each in _RING_PHASES if plain[each].size}
+        images.append((plain, near))
+    return _Level(stride, {"corner": pad(values)}, {"corner": pad(roots)}, images)
 
 
 def _code_frames(known: _Known, batch: Batch, band: int, code: Callable[[Pass], Coded]) -> Coded:
@@ -114,16 +160,21 @@ def _code_frames(known: _Known, batch: Batch, band: int, code: Callable[[Pass], 
     values, roots = code(_first_pass(references, batch, band, stride, (height, width)))
     while stride > 1:
         stride //= 2
-        rows, columns = -(-height // stride), -(-width // stride)
-        fine = split(np.zeros((len(batch.frames), rows, columns)))
-        fine_roots = split(np.zeros((len(batch.frames), rows, columns), np.float32))
-        fine["corner"], fine_roots["corner"] = values, roots
+        level = _level(references, values, roots, stride)
+        shape = (len(batch.frames), -(-height // stride), -(-width // stride))
+        fine, fine_roots = np.empty(shape), np.empty(shape, np.float32)
+        targets, root_targets = split(fine), split(fine_roots)
+        targets["corner"][...], root_targets["corner"][...] = values, roots
         for phase in PHASES:
-            if fine[phase].size:
-                each = _pass(fine, fine_roots, phase, references, batch, band, stride)
-                fine[phase], fine_roots[phase] = code(each)
-        shape = (len(batch.frames), rows, columns)
-        values, roots = merge(fine, shape), merge(fine_roots, shape)
+            target, root_target = targets[phase], root_targets[phase]
+            if not target.size:
+                continue
+            each = _pass(level, phase, (target.shape[1], target.shape[2]), references, batch, band)
+            target[...], root_target[...] = code(each)
+            if phase != "top":
+                level.values[phase] = pad(target)
+                level.roots[phase] = pad(root_target)
+        values, roots = fine, fine_roots
     return values, roots
 
 
@@ -140,83 +191,115 @@ def _first_pass(
     """Describe the coarsest grid, which has no neighbours."""
     near = [frame[:, ::stride, ::stride] for frame in references.frames[:2]]
     shape = (len(batch.frames), -(-size[0] // stride), -(-size[1] // stride))
-    base = (near[0] + near[1]) * 0.5 if near else np.zeros(shape)
+
+    def part(span: slice) -> Part:
+        base = (near[0][span] + near[1][span]) * 0.5 if near else np.zeros(shape)[span]
+        return Part(base, iter(()), iter([np.ones(base.shape)]))
+
     return Pass(
         kind=("first",),
-        base=base,
-        features=[],
+        shape=shape,
         default=[],
-        activity=[np.ones(shape)],
         expected=[_START],
         place=_place(batch, band, (0, 0), stride),
         band=band,
+        part=part,
     )
 
 
 def _pass(
-    fine: dict[Phase, Field],
-    roots: dict[Phase, NDArray[np.float32]],
+    level: _Level,
     phase: Phase,
+    size: tuple[int, int],
     references: _References,
     batch: Batch,
     band: int,
-    stride: int,
 ) -> Pass:
     """Describe one phase of one level."""
-    around = ring(fine, phase)
-    mean = _mean(around)
-    features = [each - mean for each in around[:3]]
-    features += [total - mean * count for total, count in outer(fine, phase)]
-    default = [0.0] * len(features)
-    at_place: list[Field] = []
-    for number, image in enumerate([*references.frames, *references.bands]):
-        other = split(image[:, ::stride, ::stride])
-        level = _mean(ring(other, phase))
-        features.append(other[phase] - level)
-        at_place.append(other[phase])
-        default.append(0.5 if number < 2 and references.frames else 0.0)
-        if number < len(references.frames):
-            features.append(level - mean)
-            default.append(0.0)
-    activity = _activity(around, roots, phase, references, at_place, stride)
-    down, right = OFFSETS[phase]
+    frames, bands, down, right = len(references.frames), len(references.bands), *OFFSETS[phase]
+    # Two before and after their level; each frame gives two features, each band one.
+    default = [0.0] * (3 + count_outer(phase))
+    for number in range(frames + bands):
+        default += [0.5 if number < 2 and frames else 0.0, 0.0][: 1 + (number < frames)]
+    known = 3 + len(references.roots) + (frames > 0)
     return Pass(
-        kind=(phase, len(references.frames), len(references.bands)),
-        base=mean,
-        features=features,
+        kind=(phase, frames, bands),
+        shape=(len(batch.frames), *size),
         default=default,
-        activity=activity,
-        expected=[0.0, 0.7, *[0.0] * (len(activity) - 2)],
-        place=_place(batch, band, (down * stride, right * stride), 2 * stride),
+        expected=[0.0, 0.7, *[0.0] * (known - 2)],
+        place=_place(batch, band, (down * level.stride, right * level.stride), 2 * level.stride),
         band=band,
+        part=lambda span: _part(level, phase, size, references, span),
     )
 
 
+def _part(
+    level: _Level, phase: Phase, size: tuple[int, int], references: _References, span: slice
+) -> Part:
+    values = {name: image[span] for name, image in level.values.items()}
+    around = ring(values, phase, size)
+    mean = _mean(around)
+    features = _features(level, phase, size, len(references.frames), values, mean, span)
+    return Part(mean, features, _activity(level, around, phase, size, references, span))
+
+
+def _features(
+    level: _Level,
+    phase: Phase,
+    size: tuple[int, int],
+    frames: int,
+    values: dict[Phase, Field],
+    mean: Field,
+    span: slice,
+) -> Iterator[Field]:
+    """Make what predictions are weighted sums of."""
+    for each in ring(values, phase, size)[:3]:
+        yield each - mean
+    for total, count in outer(values, phase, size):
+        yield total - mean * count
+    for number, (plain, near) in enumerate(level.images):
+        there = _mean(ring({name: image[span] for name, image in near.items()}, phase, size))
+        yield plain[phase][span] - there
+        if number < frames:
+            yield np.subtract(there, mean, out=there)
+
+
 def _mean(around: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    return np.asarray((around[0] + around[1] + around[2] + around[3]) * 0.25)
+    total = around[0] + around[1]
+    total += around[2]
+    total += around[3]
+    total *= total.dtype.type(0.25)
+    return np.asarray(total)
 
 
 def _activity(
+    level: _Level,
     around: Sequence[Field],
-    roots: dict[Phase, NDArray[np.float32]],
     phase: Phase,
+    size: tuple[int, int],
     references: _References,
-    at_place: Sequence[Field],
-    stride: int,
-) -> list[NDArray[Any]]:
-    """List what tells how large a correction will be."""
-    high = np.maximum(np.maximum(around[0], around[1]), np.maximum(around[2], around[3]))
-    low = np.minimum(np.minimum(around[0], around[1]), np.minimum(around[2], around[3]))
-    down, right = OFFSETS[phase]
-    found = [np.ones(high.shape), _mean(ring(roots, phase)), _root(high - low)]
-    found += [
-        each[:, down * stride :: 2 * stride, right * stride :: 2 * stride]
-        for each in references.roots
-    ]
+    span: slice,
+) -> Iterator[NDArray[Any]]:
+    """Make what tells how large a correction will be."""
+    yield np.ones(around[0].shape)
+    yield _mean(ring({name: each[span] for name, each in level.roots.items()}, phase, size))
+    high, low = np.maximum(around[0], around[1]), np.minimum(around[0], around[1])
+    for other in around[2:]:
+        np.maximum(high, other, out=high)
+        np.minimum(low, other, out=low)
+    high -= low
+    yield _root(high)
+    down, right = (level.stride * each for each in OFFSETS[phase])
+    step = 2 * level.stride
+    for each in references.roots:
+        yield each[span, down::step, right::step]
     if references.frames:
-        found.append(_root(np.abs(at_place[0] - at_place[1])))
-    return found
+        (first, _), (second, _) = level.images[:2]
+        apart = first[phase][span] - second[phase][span]
+        yield _root(np.abs(apart, out=apart))
 
 
 def _root(spread: Field) -> Field:
-    return np.sqrt(np.minimum(spread, _WIDEST))
+    """Take roots in place."""
+    np.minimum(spread, _WIDEST, out=spread)
+    return np.sqrt(spread, out=spread)

@@ -8,8 +8,8 @@ Predictions are made from rebuilt values, so that errors do not add up. All arit
 a decoder repeats is elementwise, in a fixed order: it gives the same bits everywhere.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,72 +110,61 @@ def _scaled(
     return moved
 
 
-class _Coder(ABC):
-    """One side of the coding of passes."""
+class _Writer:
+    """Predicts and corrects pass by pass, and keeps what the decoder needs."""
 
-    def __init__(self, steps: Sequence[float], rounded: Sequence[bool], valid: Valid) -> None:
-        self._steps = steps
-        self._rounded = rounded
-        self._valid = valid
-
-    def code(self, each: Pass) -> Coded:
-        """Return rebuilt samples, and the roots of their corrections' magnitudes."""
-        predicted = combine(each.base, each.features, self.weights(each))
-        if self._rounded[each.band]:
-            step = self._steps[each.band]
-            predicted = np.rint(predicted * step) / step
-        k = self.corrections(each, predicted).astype(np.float64)
-        return predicted + k, np.sqrt(np.abs(k)).astype(np.float32)
-
-    @abstractmethod
-    def weights(self, each: Pass) -> NDArray[np.int64]:
-        """Return the weights of a pass's features."""
-
-    @abstractmethod
-    def corrections(self, each: Pass, predicted: Field) -> NDArray[np.int64]:
-        """Return the corrections of a pass, zero where samples are not valid."""
-
-    def _mask(self, each: Pass) -> Valid:
-        return None if self._valid is None else self._valid[each.place]
-
-
-class _Writer(_Coder):
     def __init__(
         self, codes: Field, steps: Sequence[float], rounded: Sequence[bool], valid: Valid
     ) -> None:
-        super().__init__(steps, rounded, valid)
         self._codes = codes
+        self._steps = steps
+        self._rounded = rounded
+        self._valid = valid
         self._weights = WeightWriter()
         self._contexts = ContextWriter()
 
-    def weights(self, each: Pass) -> NDArray[np.int64]:
-        if not each.features:
-            return np.zeros(0, np.int64)
-        wanted = self._codes[each.place] - each.base
-        # Rounding to whole steps leaves a variance of 1/12 in everything rebuilt.
-        return self._weights.fit(
-            each.kind, each.default, each.features, wanted, self._mask(each), 1 / 12
-        )
-
-    def corrections(self, each: Pass, predicted: Field) -> NDArray[np.int64]:
-        valid = self._mask(each)
-        wanted = np.rint(self._codes[each.place] - predicted)
-        k: NDArray[np.int64] = np.clip(wanted, -_LARGEST_K, _LARGEST_K).astype(np.int64)
+    def code(self, each: Pass) -> Coded:
+        """Return rebuilt samples, and the roots of their corrections' magnitudes."""
+        wanted = self._codes[each.place]
+        valid = None if self._valid is None else self._valid[each.place]
+        part = each.part(slice(None))
+        predicted = part.base
+        features = list(part.features)
+        if features:
+            # Rounding to whole steps leaves a variance of 1/12 in everything rebuilt.
+            weights = self._weights.fit(
+                each.kind, each.default, features, wanted - part.base, valid, 1 / 12
+            )
+            predicted = combine(part.base, features, weights)
+        if self._rounded[each.band]:
+            _to_whole(predicted, self._steps[each.band])
+        wanted -= predicted
+        np.rint(wanted, out=wanted)
+        k = np.clip(wanted, -_LARGEST_K, _LARGEST_K, out=wanted)
         if valid is not None:
             k[~valid] = 0
+        roots = np.sqrt(np.abs(k))
+        self._add(each, k, roots, list(part.activity), valid)
+        predicted += k
+        return predicted, roots.astype(np.float32)
+
+    def _add(
+        self, each: Pass, k: Field, roots: Field, activity: list[NDArray[Any]], valid: Valid
+    ) -> None:
+        """Keep corrections with their contexts."""
         kind = ("activity", *each.kind)
-        roots = np.sqrt(np.abs(k.astype(np.float64)))
-        weights = self._weights.fit(kind, each.expected, each.activity, roots, valid, 1e-3)
-        contexts = classify(combine(np.zeros(k.shape), each.activity, weights))
+        weights = self._weights.fit(kind, each.expected, activity, roots, valid, 1e-3)
+        contexts = classify(combine(np.zeros(k.shape), activity, weights))
         chosen = slice(None) if valid is None else valid.reshape(-1)
-        self._contexts.add(k.reshape(-1)[chosen], contexts.reshape(-1)[chosen])
-        return k
+        self._contexts.add(k.reshape(-1)[chosen].astype(np.int64), contexts.reshape(-1)[chosen])
 
     def write(self) -> list[bytes]:
         return [self._weights.write(), self._contexts.write()]
 
 
-class _Reader(_Coder):
+class _Reader:
+    """Repeats the predictions of a writer, part by part, and corrects them."""
+
     def __init__(
         self,
         parts: Sequence[bytes],
@@ -184,22 +173,42 @@ class _Reader(_Coder):
         rounded: Sequence[bool],
         valid: Valid,
     ) -> None:
-        super().__init__(steps, rounded, valid)
+        self._steps = steps
+        self._rounded = rounded
+        self._valid = valid
         self._weights = WeightReader(parts[0], count_fits(shape))
         samples = int(np.prod(shape)) if valid is None else int(valid.sum())
         self._contexts = ContextReader(parts[1], samples)
 
-    def weights(self, each: Pass) -> NDArray[np.int64]:
-        if not each.features:
-            return np.zeros(0, np.int64)
-        return self._weights.next(each.kind, each.default)
+    def code(self, each: Pass) -> Coded:
+        """Return rebuilt samples, and the roots of their corrections' magnitudes."""
+        weights = np.zeros(0, np.int64)
+        if each.default:
+            weights = self._weights.next(each.kind, each.default)
+        expected = self._weights.next(("activity", *each.kind), each.expected)
+        valid = None if self._valid is None else self._valid[each.place]
+        values, roots = np.empty(each.shape), np.empty(each.shape, np.float32)
+        for span in each.spans():
+            part = each.part(span)
+            predicted = combine(part.base, part.features, weights)
+            if self._rounded[each.band]:
+                _to_whole(predicted, self._steps[each.band])
+            contexts = classify(combine(np.zeros(predicted.shape), part.activity, expected))
+            k = self._corrections(contexts, None if valid is None else valid[span])
+            np.add(predicted, k, out=values[span])
+            roots[span] = np.sqrt(np.abs(k, dtype=np.float64))
+        return values, roots
 
-    def corrections(self, each: Pass, predicted: Field) -> NDArray[np.int64]:
-        weights = self._weights.next(("activity", *each.kind), each.expected)
-        contexts = classify(combine(np.zeros(predicted.shape), each.activity, weights))
-        valid = self._mask(each)
+    def _corrections(self, contexts: NDArray[np.uint8], valid: Valid) -> NDArray[Any]:
         if valid is None:
-            return self._contexts.take(contexts.reshape(-1)).reshape(predicted.shape)
-        k = np.zeros(predicted.shape, np.int64)
+            return self._contexts.take(contexts.reshape(-1)).reshape(contexts.shape)
+        k = np.zeros(contexts.shape, np.int64)
         k[valid] = self._contexts.take(contexts[valid])
         return k
+
+
+def _to_whole(predicted: Field, step: float) -> None:
+    """Round predictions of integers, in place."""
+    predicted *= step
+    np.rint(predicted, out=predicted)
+    predicted /= step

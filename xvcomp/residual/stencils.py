@@ -17,11 +17,13 @@ __all__ = [
     "OFFSETS",
     "PHASES",
     "Batch",
+    "Padded",
     "Phase",
     "coarsest",
+    "count_outer",
     "frame_batches",
-    "merge",
     "outer",
+    "pad",
     "ring",
     "split",
 ]
@@ -40,6 +42,8 @@ OFFSETS: Mapping[Phase, tuple[int, int]] = {
 PHASES: tuple[Phase, ...] = ("centre", "side", "top")
 
 _Place = tuple[Phase, int, int]
+Padded = Mapping[Phase, NDArray[Any]]
+"""Phases of a grid with their edges repeated (`pad`); those without samples are left out."""
 
 _RINGS: Mapping[Phase, tuple[_Place, ...]] = {
     "centre": (("corner", 0, 0), ("corner", 0, 1), ("corner", 1, 0), ("corner", 1, 1)),
@@ -78,6 +82,9 @@ _OUTER: Mapping[Phase, tuple[tuple[_Place, ...], ...]] = {
     ),
 }
 """Those further out, in groups that are added up."""
+
+_BEFORE, _AFTER = 2, 3
+"""How far neighbours lie beyond the edges of a phase that may be one shorter."""
 
 _COARSEST = 6
 """Longest side of the grid that is coded first, without neighbours."""
@@ -128,45 +135,43 @@ def split(grid: NDArray[Any]) -> dict[Phase, NDArray[Any]]:
     return {phase: grid[:, y::2, x::2] for phase, (y, x) in OFFSETS.items()}
 
 
-def merge(phases: Mapping[Phase, NDArray[Any]], shape: tuple[int, int, int]) -> NDArray[Any]:
-    """Undo ``split``."""
-    grid = np.empty(shape, phases["corner"].dtype)
-    for phase, (y, x) in OFFSETS.items():
-        grid[:, y::2, x::2] = phases[phase]
-    return grid
+def pad(grid: NDArray[Any]) -> NDArray[Any]:
+    """Repeat the edges of a phase, so that neighbours beyond them are slices like any other."""
+    frames, height, width = grid.shape
+    out = np.empty((frames, height + _BEFORE + _AFTER, width + _BEFORE + _AFTER), grid.dtype)
+    bottom, right = _BEFORE + height, _BEFORE + width
+    inner = out[:, :, _BEFORE:right]
+    inner[:, _BEFORE:bottom] = grid
+    inner[:, :_BEFORE] = grid[:, :1]
+    inner[:, bottom:] = grid[:, -1:]
+    out[:, :, :_BEFORE] = out[:, :, _BEFORE : _BEFORE + 1]
+    out[:, :, right:] = out[:, :, right - 1 : right]
+    return out
 
 
-def ring(phases: Mapping[Phase, NDArray[Any]], phase: Phase) -> list[NDArray[Any]]:
-    """Return the four nearest known neighbours of every sample of a phase."""
-    return [_shifted(phases, place, phase) for place in _RINGS[phase]]
+def ring(padded: Padded, phase: Phase, size: tuple[int, int]) -> list[NDArray[Any]]:
+    """Return the four nearest known neighbours of every sample of a phase of that size."""
+    return [_shifted(padded, place, size) for place in _RINGS[phase]]
 
 
-def outer(phases: Mapping[Phase, Field], phase: Phase) -> list[tuple[Field, int]]:
-    """Return sums of neighbours further out, and how many each sum holds."""
-    return [
-        (
-            sum(
-                (_shifted(phases, place, phase) for place in group[1:]),
-                _shifted(phases, group[0], phase),
-            ),
-            len(group),
-        )
-        for group in _OUTER[phase]
-    ]
+def count_outer(phase: Phase) -> int:
+    """Return how many sums `outer` gives."""
+    return len(_OUTER[phase])
 
 
-def _shifted(phases: Mapping[Phase, NDArray[Any]], place: _Place, phase: Phase) -> NDArray[Any]:
-    """Read the neighbours at one place; beyond the edges the last row or column counts."""
+def outer(padded: Padded, phase: Phase, size: tuple[int, int]) -> Iterator[tuple[Field, int]]:
+    """Give sums of neighbours further out, and how many each sum holds."""
+    for first, *rest in _OUTER[phase]:
+        total = _shifted(padded, first, size)
+        for number, place in enumerate(rest):
+            other = _shifted(padded, place, size)
+            total = np.add(total, other, out=total if number else None)
+        yield total, 1 + len(rest)
+
+
+def _shifted(padded: Padded, place: _Place, size: tuple[int, int]) -> NDArray[Any]:
+    """Read the neighbours at one place; a phase that is empty is stood in for by the corners."""
     name, down, right = place
-    source = phases[name] if phases[name].size else phases["corner"]
-    _, height, width = phases[phase].shape
-    rows = _inside(down, height, source.shape[1])
-    columns = _inside(right, width, source.shape[2])
-    return source[:, rows][:, :, columns]
-
-
-def _inside(first: int, count: int, size: int) -> slice | NDArray[np.intp]:
-    """Index ``count`` neighbours from ``first``; a slice, which copies nothing, if it can be."""
-    if first >= 0 and first + count <= size:
-        return slice(first, first + count)
-    return np.clip(np.arange(first, first + count), 0, size - 1)
+    source = padded.get(name, padded["corner"])
+    top, left = _BEFORE + down, _BEFORE + right
+    return source[:, top : top + size[0], left : left + size[1]]

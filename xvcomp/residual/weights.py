@@ -4,7 +4,7 @@ Weights are integers over 1024, and sums are taken one feature after the other, 
 encoder and decoder get the same bits on every machine.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,12 +25,14 @@ _BITS = 24.0
 """What a new weight has to save: about twice of what it costs."""
 
 
-def combine(base: Field, features: Sequence[Field], weights: NDArray[np.int64]) -> Field:
+def combine(base: Field, features: Iterable[Field], weights: NDArray[np.int64]) -> Field:
     """Return ``base`` plus the weighted features, added one by one."""
     total = base.astype(np.float64)
+    weighted = np.empty_like(total)
     for feature, weight in zip(features, weights.tolist(), strict=True):
         if weight:
-            total += feature * (weight / _ONE)
+            np.multiply(feature, weight / _ONE, out=weighted)
+            total += weighted
     return total
 
 
@@ -133,28 +135,29 @@ class WeightReader(_Known):
 def _rows(
     features: Sequence[Field], wanted: Field, valid: NDArray[np.bool_] | None
 ) -> tuple[Field, Field]:
-    """Take an even sample of the valid places: one row per place."""
+    """Take an even sample of the valid places: one column per place."""
     chosen = np.arange(wanted.size) if valid is None else np.flatnonzero(valid)
     chosen = chosen[:: max(1, chosen.size // _SAMPLES)]
-    where = np.unravel_index(chosen, wanted.shape)
-    rows = np.stack([np.broadcast_to(each, wanted.shape)[where] for each in features], axis=1)
-    return rows.astype(np.float64), wanted[where].astype(np.float64)
+    rows = np.empty((len(features), chosen.size))
+    for row, feature in zip(rows, features, strict=True):
+        row[...] = feature.reshape(-1)[chosen]
+    return rows, wanted.reshape(-1)[chosen].astype(np.float64)
 
 
 def _solve(rows: Field, target: Field, noise: float) -> NDArray[np.int64] | None:
-    if len(target) <= 2 * rows.shape[1]:
+    if len(target) <= 2 * len(rows):
         return None
-    products = rows.T @ rows
+    products = rows @ rows.T
     ridge = noise * len(target) + 1e-9 * np.trace(products) / len(products) + 1e-12
     products[np.diag_indices_from(products)] += ridge
-    weights = np.linalg.solve(products, rows.T @ target)
+    weights = np.linalg.solve(products, rows @ target)
     if not np.isfinite(weights).all():
         return None
     return _whole(np.clip(weights * _ONE, -_LARGEST, _LARGEST))
 
 
 def _power(rows: Field, target: Field, weights: NDArray[np.int64]) -> float:
-    return float(np.mean((target - rows @ (weights / _ONE)) ** 2))
+    return float(np.mean((target - (weights / _ONE) @ rows) ** 2))
 
 
 def _whole(weights: Field) -> NDArray[np.int64]:
