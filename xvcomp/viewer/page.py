@@ -13,6 +13,8 @@ from ..version import __version__
 
 __all__ = ["page_html"]
 
+_SCRIPTS = ("fields.js", "plot.js", "page.js")
+
 
 def page_html(
     data: Mapping[str, Any], texts: Sequence[Sequence[str]], facts: Mapping[str, str]
@@ -34,7 +36,7 @@ def page_html(
         HTML. Its policy allows no connection and no script but the one whose hash it names.
     """
     title = str(data["title"])
-    script, style = _resource("page.js"), _resource("page.css")
+    script, style = _script(), _resource("page.css")
     json = strict.dumps({**data, "diverging": [list(c) for c in DIVERGING]})
     listed = "".join(f"<span>{escape(k)} <b>{escape(v)}</b></span>" for k, v in facts.items())
     stores = "".join(
@@ -58,6 +60,12 @@ def page_html(
         f'<script type="application/json" id="data">{json.replace("<", chr(92) + "u003c")}'
         f"</script>{stores}<script>{script}</script></body></html>\n"
     )
+
+
+def _script() -> str:
+    """Join the parts of the script, which see each other and nothing else sees them."""
+    parts = "".join(_resource(name) for name in _SCRIPTS)
+    return f'"use strict";\n(function () {{\n{parts}}})();\n'
 
 
 def _resource(name: str) -> str:
