@@ -16,6 +16,7 @@ from .codecs.encoders import Encoders
 from .dataset import StoredVariable, as_dataset, describe
 from .errors import PlanError
 from .evaluation import evaluate
+from .ignoring import ignores, resolve_ignored
 from .inputs import NotRepeated, group_input
 from .jobs import Job, quality_sets, start_quality, step_of, with_measures
 from .keywords import CHOICES, checked
@@ -30,7 +31,7 @@ from .recipe import load_recipe
 from .reporting import GroupWork, make_report
 from .results import OnProgress, Options, Progress, Report
 from .solving import solve
-from .spec import GroupPlan, Manifest, MaxError, Plan, StreamInfo
+from .spec import GroupPlan, Ignored, Manifest, MaxError, Plan, Ssim, StreamInfo
 from .ssim_promises import ssim_promises
 from .survey import survey
 from .verifying import check_metadata, check_sidecar, measure_all
@@ -131,12 +132,19 @@ class _Cube:
     dataset: xr.Dataset
     variables: tuple[StoredVariable, ...]
     notes: tuple[str, ...]
+    ignored: tuple[Ignored, ...]
 
     @classmethod
     def of(cls, source: xr.Dataset | xr.DataArray, options: Options, stored: bool) -> "_Cube":
         dataset = _selected(as_dataset(source), options.variables)
         variables, notes = describe(dataset, stored=stored)
-        return cls(dataset=dataset, variables=tuple(variables), notes=tuple(notes))
+        by_name = {each.spec.name: each for each in variables}
+        return cls(
+            dataset=dataset,
+            variables=tuple(variables),
+            notes=tuple(notes),
+            ignored=resolve_ignored(options.ignore, by_name),
+        )
 
     def by_name(self) -> dict[str, StoredVariable]:
         return {each.spec.name: each for each in self.variables}
@@ -180,7 +188,13 @@ def plan(
 def _plan(cube: _Cube, options: Options, native: bool) -> Plan:
     if not cube.dataset.data_vars:
         raise PlanError("the dataset has no data variables: there is nothing to encode")
-    return make_plan(survey(cube.variables, native=native), options, Encoders.of_machine())
+    if cube.ignored and isinstance(options.target, Ssim):
+        raise PlanError(
+            "an SSIM cannot leave samples out: give a PSNR or a size with an ignore mask"
+        )
+    masks = [each.variable for each in cube.ignored if each.variable in cube.dataset.data_vars]
+    kept = replace(options, lossless=tuple(dict.fromkeys([*options.lossless, *masks])))
+    return make_plan(survey(cube.variables, native=native), kept, Encoders.of_machine())
 
 
 def encode(
@@ -250,7 +264,7 @@ def encode(
     cube = _Cube.of(source, chosen, stored)
     made, jobs = _prepared(cube, chosen, on_progress)
     _choose(jobs, on_progress)
-    contents = Contents.of(cube.dataset, cube.variables, made, cube.notes)
+    contents = Contents.of(cube.dataset, cube.variables, made, cube.notes, cube.ignored)
     solve(
         jobs,
         made.target,
@@ -299,7 +313,8 @@ def _jobs(cube: _Cube, made: Plan, options: Options, on_progress: OnProgress | N
 def _job(cube: _Cube, group: GroupPlan, memory: Memory, on_progress: OnProgress | None) -> Job:
     if on_progress is not None:
         on_progress(Progress(stage="read", done=0, total=0, detail=group.name))
-    data = group_input(group, cube.by_name(), memory)
+    ignored = cube.ignored if ignores(group.target) else ()
+    data = group_input(group, cube.by_name(), memory, ignored)
     prepared = prepare(data, span=span_of(group, data), block=group.block, fold=group.fold)
     if prepared.constant and not group.lossless:
         group = without_video(group, "no valid sample differs from another")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from .errors import CodecError
 from .pipeline import EncodedGroup, GroupInput, prepare, trial
+from .pipeline.windows import Reader
 from .planner import choices
 from .replacing import or_replaced
 from .results import Override
@@ -73,10 +74,14 @@ def cropped(data: GroupInput, frames: int, height: int, width: int) -> GroupInpu
     def moved(part: slice, by: int) -> slice:
         return slice(part.start + by, part.stop + by)
 
+    def shifted(read: Reader) -> Reader:
+        return lambda t, y, x: read(t, moved(y, top), moved(x, left))
+
     variables = tuple(
         replace(
             variable,
-            read=lambda t, y, x, read=variable.read: read(t, moved(y, top), moved(x, left)),
+            read=shifted(variable.read),
+            ignore=None if variable.ignore is None else shifted(variable.ignore),
         )
         for variable in data.variables
     )

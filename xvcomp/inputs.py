@@ -1,6 +1,7 @@
 """Feed the pipeline from xarray variables: any dim order, lazy or not, any grid."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,10 @@ from numpy.typing import NDArray
 
 from .dataset import StoredVariable, coded_dtype
 from .errors import PlanError
+from .ignoring import ignore_reader
 from .memory import Memory
 from .pipeline import GroupInput, VariableInput
-from .spec import BandGroup, GroupPlan, VariableSpec
+from .spec import BandGroup, GroupPlan, Ignored, VariableSpec
 
 __all__ = ["NotRepeated", "extra_dims", "group_input", "to_dims"]
 
@@ -29,8 +31,9 @@ def group_input(
     plan: GroupPlan | BandGroup,
     variables: Mapping[str, StoredVariable],
     memory: Memory | None = None,
+    ignored: Sequence[Ignored] = (),
 ) -> GroupInput:
-    """Make the pipeline's view of a planned group."""
+    """Make the pipeline's view of a planned group; ``ignored`` samples are left out of it."""
     memory = memory or Memory()
     members = [variables[name] for name in plan.variables]
     keep = sum(each.variable.nbytes for each in members) <= memory.keep_nbytes
@@ -42,6 +45,9 @@ def group_input(
         -(-sizes[str(plan.y_dim)] // plan.repeat[0]),
         -(-sizes[str(plan.x_dim)] // plan.repeat[1]),
     )
+    ignore = ignore_reader(plan, shape, ignored, variables)
+    if ignore is not None:
+        inputs = tuple(replace(each, ignore=ignore) for each in inputs)
     return GroupInput(variables=inputs, shape=shape, memory=memory)
 
 

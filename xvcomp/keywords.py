@@ -102,6 +102,19 @@ def _groups(key: str, value: Any) -> dict[str, tuple[str, ...]]:
     return {_text(key, name): _names(f"group {name!r}", own) for name, own in value.items()}
 
 
+def _ignore(key: str, value: Any) -> dict[str, tuple[int | str, ...]]:
+    if not isinstance(value, Mapping):
+        raise PlanError(f"{key} is {value!r}; give the values to ignore by the mask's name")
+    found = {}
+    for name, own in value.items():
+        single = isinstance(own, str) or not isinstance(own, Iterable)
+        values = tuple(own if not single else (own,))
+        found[_text(key, name)] = tuple(
+            each if isinstance(each, str) else _number(f"{key} {name!r}", each) for each in values
+        )
+    return found
+
+
 def _overrides(key: str, value: Any) -> Any:
     if not (isinstance(value, Mapping) and all(isinstance(v, Override) for v in value.values())):
         raise PlanError(f"{key} is {value!r}; give an Override for each name")
@@ -126,6 +139,7 @@ _KINDS: Mapping[str, Callable[[str, Any], Any]] = {
     "lossy": _names,
     "lossless": _names,
     "groups": _groups,
+    "ignore": _ignore,
     "by_variable": _overrides,
     "by_group": _overrides,
     "memory": _memory,

@@ -25,6 +25,7 @@ from typing import Any, TypeVar, get_args
 import tomli_w
 
 from .errors import PlanError
+from .keywords import checked
 from .memory import parse_nbytes
 from .recipes import named_recipe
 from .results import Options, Override
@@ -69,6 +70,7 @@ _TOP_KEYS = (
     "memory",
     "variables",
     "groups",
+    "ignore",
 )
 
 
@@ -124,6 +126,7 @@ def parse_recipe(text: str) -> Options:
             for name, inner in _tables(table, "variables").items()
         },
         **_groups(_tables(table, "groups")),
+        ignore=checked({"ignore": table.get("ignore")}).get("ignore", {}),
     )
 
 
@@ -135,7 +138,8 @@ def dump_recipe(plan: Plan, options: Options | None = None) -> str:
     plan : Plan
         Each of its groups becomes a ``[groups.NAME]`` with every choice spelled out.
     options : Options or None
-        What the user said; keeps ``vars``, ``per_variable``, ``memory`` and ``tile``.
+        What the user said; keeps ``vars``, ``per_variable``, ``ignore``, ``memory``
+        and ``tile``.
     """
     options = options or Options()
     head: dict[str, Any] = _target_table(plan.target)
@@ -143,6 +147,8 @@ def dump_recipe(plan: Plan, options: Options | None = None) -> str:
         head["vars"] = list(options.variables)
     if options.per_variable:
         head["per_variable"] = True
+    if options.ignore:
+        head["ignore"] = {name: list(values) for name, values in options.ignore.items()}
     if options.memory is not None:
         head["memory"] = options.memory
     if options.defaults.tile is not None:

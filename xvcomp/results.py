@@ -86,6 +86,9 @@ class Options:
         Choices for the groups of ``groups``, by group name.
     memory : int or None
         Bytes that encoding may take at its peak (`memory.Memory`).
+    ignore : Mapping[str, tuple of int or str]
+        Values, or names of CF flags, by the mask variable that holds them: such samples are
+        filled, cost almost nothing, and count in no quality or size target's measure.
     optional : bool
         Names in ``lossy``, ``lossless``, ``by_variable`` and ``groups`` that do not occur
         in the cube are left out, instead of refused. All may be patterns (``*mask*``).
@@ -102,6 +105,7 @@ class Options:
     groups: Mapping[str, tuple[str, ...]] | None = None
     by_group: Mapping[str, Override] = field(default_factory=dict)
     memory: int | None = None
+    ignore: Mapping[str, tuple[int | str, ...]] = field(default_factory=dict)
     optional: bool = False
 
 

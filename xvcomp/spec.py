@@ -27,6 +27,7 @@ __all__ = [
     "Bpppb",
     "Chroma",
     "GroupPlan",
+    "Ignored",
     "Klt",
     "Layout",
     "LayoutKind",
@@ -476,6 +477,23 @@ class SidecarEntry:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Ignored:
+    """Samples that were not cared for: filled before coding, left out of quality.
+
+    Parameters
+    ----------
+    variable : str
+        The mask, kept without loss in the same file.
+    flags : tuple of (int, int)
+        Pairs of bits and value: a sample is ignored where ``mask & bits == value & bits``
+        for one of them.
+    """
+
+    variable: str
+    flags: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
     """Everything in a cube file that is not a packet."""
 
@@ -492,6 +510,7 @@ class Manifest:
     """The sidecar itself when it is small; otherwise the packet at frame 0, slot 0."""
     raw_nbytes: int
     notes: tuple[str, ...] = ()
+    ignored: tuple[Ignored, ...] = ()
     format_version: int = FORMAT_VERSION
 
     def to_json(self) -> str:

@@ -16,6 +16,7 @@ from ._error_stats import difference
 from .bounds import breaches
 from .dataset import StoredVariable
 from .errors import ErrorBoundExceeded
+from .ignoring import ignores
 from .inputs import group_input
 from .metrics import ErrorStats
 from .pipeline import GroupInput
@@ -24,7 +25,7 @@ from .pipeline.windows import Window, windows
 from .promises import Compared
 from .reading import CubeFile
 from .results import OnProgress, Progress
-from .spec import BandGroup, MaxError, Target
+from .spec import BandGroup, Ignored, MaxError, Target
 
 __all__ = ["check_metadata", "check_sidecar", "measure", "measure_all"]
 
@@ -178,12 +179,17 @@ def measure_all(
         group.name: measure(
             cube,
             group,
-            known.get(group.name) or group_input(group, variables),
+            known.get(group.name) or group_input(group, variables, None, _ignored(cube, group)),
             on_progress,
             wanted.get(group.name),
         )
         for group in cube.manifest.groups
     }
+
+
+def _ignored(cube: CubeFile, group: BandGroup) -> Sequence[Ignored]:
+    manifest = cube.manifest
+    return manifest.ignored if ignores(group.target or manifest.target) else ()
 
 
 def check_sidecar(cube: CubeFile, variables: Sequence[StoredVariable]) -> None:

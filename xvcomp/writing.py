@@ -13,7 +13,7 @@ from .containers.mp4 import Mp4Writer
 from .dataset import StoredVariable, pack_mapping
 from .pipeline import EncodedGroup
 from .pipeline.windows import block_slices
-from .spec import BandGroup, Manifest, Plan, SidecarEntry, Target
+from .spec import BandGroup, Ignored, Manifest, Plan, SidecarEntry, Target
 from .version import __version__
 
 __all__ = ["Contents", "write_file"]
@@ -33,6 +33,7 @@ class Contents:
     raw_nbytes: int
     target: Target
     notes: tuple[str, ...]
+    ignored: tuple[Ignored, ...]
     sidecar_blob: bytes
     sidecar_entries: tuple[SidecarEntry, ...]
 
@@ -43,6 +44,7 @@ class Contents:
         variables: Sequence[StoredVariable],
         plan: Plan,
         notes: Sequence[str],
+        ignored: Sequence[Ignored] = (),
     ) -> "Contents":
         """Gather what a dataset holds besides coded samples; encodes the sidecar."""
         found = list(notes)
@@ -61,6 +63,7 @@ class Contents:
             raw_nbytes=sum(_raw_nbytes(each) for each in variables),
             target=plan.target,
             notes=tuple(found),
+            ignored=tuple(ignored),
             sidecar_blob=blob,
             sidecar_entries=entries,
         )
@@ -132,6 +135,7 @@ def _manifest(contents: Contents, groups: Sequence[BandGroup], inline: bool) -> 
         sidecar_data=contents.sidecar_blob if inline else None,
         raw_nbytes=contents.raw_nbytes,
         notes=contents.notes,
+        ignored=contents.ignored,
     )
 
 

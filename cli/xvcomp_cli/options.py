@@ -96,6 +96,19 @@ def _error_bounds(
     return _Bounds(common, own)
 
 
+def _ignored(
+    _ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
+) -> dict[str, tuple[str, ...]] | None:
+    found: dict[str, tuple[str, ...]] = {}
+    for value in values:
+        name, equals, flags = value.partition("=")
+        own = tuple(flag.strip() for flag in flags.split(","))
+        if not (equals and name.strip() and all(own)):
+            raise click.BadParameter(f"{value!r} is no MASK=VALUES, such as SCL=3,8")
+        found[name.strip()] = (*found.get(name.strip(), ()), *own)
+    return found or None
+
+
 def size_callback(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
     """Read a number of bytes, such as ``2GB``, for an option."""
     try:
@@ -136,6 +149,15 @@ _ENCODING_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     _names(("--vars", "variables"), "Only these variables (and the coordinates)."),
     _names(("--lossy", "--lossy-vars", "lossy"), "Code these lossily, whatever they look like."),
     _names(("--lossless-vars", "lossless_vars"), "Keep these exactly."),
+    click.option(
+        "--ignore-mask",
+        "ignore",
+        multiple=True,
+        metavar="MASK=V,V",
+        callback=_ignored,
+        help="Samples that do not matter: where MASK has one of the values or CF flags, such as "
+        "SCL=3,8,9,10 or 'SCL=cloud_*'. They are filled, and no target counts them.",
+    ),
     click.option("--per-variable", is_flag=True, help="The target holds for each variable."),
     click.option(
         "--encoder",
@@ -239,6 +261,7 @@ def library_keywords(given: Mapping[str, Any]) -> dict[str, Any]:
     }
     same = (
         "variables",
+        "ignore",
         "lossy",
         "codec",
         "preset",
@@ -262,6 +285,7 @@ def recipe_text(plan: Plan, keywords: Mapping[str, Any]) -> str:
         Options(
             variables=keywords.get("variables", said.variables),
             per_variable=keywords.get("per_variable", said.per_variable),
+            ignore=keywords.get("ignore", said.ignore),
             memory=keywords.get("memory", said.memory),
             defaults=Override(tile=keywords.get("tile", said.defaults.tile)),
         ),

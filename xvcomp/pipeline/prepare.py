@@ -198,7 +198,7 @@ class _Scan:
         pairs = list(zip(data.variables, stored, strict=True))
         specials = tuple(masks.specials_of(values, v.fill_values) for v, values in pairs)
         read = _assemble(data, window, stored, specials)
-        valid = [read.classes[:, bands] == 0 for bands in data.band_slices]
+        valid = [_counted(read, bands) for bands in data.band_slices]
         kept = [
             values if mask.all() else values[mask]
             for values, mask in zip(stored, valid, strict=True)
@@ -294,6 +294,12 @@ def _assemble(
     known = valid if ignored is None else valid & ~ignored
     filled = bands if known.all() else masks.fill(bands, known)
     return WindowData(stored, classes, filled, ignored)
+
+
+def _counted(read: WindowData, bands: slice) -> NDArray[np.bool_]:
+    """Return which samples of a variable are valid, and cared for."""
+    valid = np.equal(read.classes[:, bands], 0)
+    return valid if read.ignored is None else np.asarray(valid & ~read.ignored[:, bands])
 
 
 def _ignored(data: GroupInput, window: Window) -> NDArray[np.bool_] | None:
