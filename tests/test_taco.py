@@ -4,6 +4,7 @@ import hashlib
 import json
 import pickle
 import random
+import subprocess
 import sys
 import threading
 import zipfile
@@ -279,6 +280,49 @@ def test_a_failure_leaves_nothing_behind(tmp_path, cubes, limit):
     with pytest.raises(RuntimeError):
         taco.write_taco(tmp_path / "d.tacozip", failing(), COLLECTION, part_nbytes=limit)
     assert list(tmp_path.iterdir()) == []
+
+
+STALL = """
+import sys, time
+from pathlib import Path
+from xvcomp.containers import taco
+def samples():
+    yield taco.TacoSample(id="a", path=Path(sys.argv[1]))
+    print("at work", flush=True)
+    time.sleep(60)
+taco.write_taco(sys.argv[2], samples(), taco.Collection(id="c"))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="tells living writers by POSIX locks")
+def test_what_a_killed_writer_left_goes_with_the_next_write_and_no_sooner(tmp_path, cubes):
+    target = tmp_path / f"{'ä' * 100}.tacozip"
+    cube = next(cubes.samples()).path
+    words = [sys.executable, "-c", STALL, str(cube), str(target)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout.readline() == b"at work\n"
+        (left,) = tmp_path.iterdir()
+        assert left.name.startswith(f".{'ä' * 40}.taco-")
+        taco.write_taco(target, cubes.samples(), COLLECTION)
+        taco.write_taco(tmp_path / "other.tacozip", cubes.samples(), COLLECTION)
+        assert left.exists()
+        writer.kill()
+    taco.write_taco(tmp_path / "third.tacozip", cubes.samples(), COLLECTION)
+    assert left.exists()
+    taco.write_taco(target, cubes.samples(), COLLECTION, overwrite=True)
+    assert not left.exists()
+    assert {p.name for p in tmp_path.iterdir()} == {"other.tacozip", "third.tacozip", target.name}
+
+
+def test_one_file_takes_the_place_of_the_parts_it_was(tmp_path, cubes):
+    target = tmp_path / "d.tacozip"
+    assert len(taco.write_taco(target, cubes.samples(), COLLECTION, part_nbytes=20_000)) > 1
+    taco.write_taco(target, list(cubes.samples())[:3], COLLECTION, overwrite=True)
+    assert list(tmp_path.iterdir()) == [target]
+    taco.write_taco(tmp_path / "e.tacozip", cubes.samples(), COLLECTION, part_nbytes=20_000)
+    taco.write_taco(target, list(cubes.samples())[:4], COLLECTION, overwrite=True)
+    with taco.open_taco(tmp_path) as reader:
+        assert len(reader) == len(cubes.ids)
 
 
 @pytest.mark.parametrize("limit", [None, 20_000])

@@ -1,5 +1,6 @@
 """Cubes -> a folder that is ready to publish: the files, a card, and checksums."""
 
+import errno
 import hashlib
 import os
 import secrets
@@ -97,7 +98,7 @@ def make_dataset(
     check_repo_id(repo_id)
     target = Path(out)
     if target.exists() and not overwrite:
-        raise FileExistsError(f"{target} exists already: choose another name or overwrite it")
+        raise FileExistsError(errno.EEXIST, "it exists already", str(target))
     content = _content([Path(source) for source in sources], on_progress)
     told = _told(content.collection or {})
     card = Card(

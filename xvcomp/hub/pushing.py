@@ -160,7 +160,7 @@ def local_files(folder: Path) -> dict[str, Path]:
         parts = path.relative_to(folder).parts
         if not path.is_file() or _IGNORED & set(parts):
             continue
-        if path.name.startswith(".") and path.suffix in (".tmp", ".part"):
+        if any(p.startswith(".") and p.endswith((".tmp", ".part")) for p in parts):
             raise PlanError(f"{path} is unfinished work: wait for what writes it, or remove it")
         found["/".join(parts)] = path
     if not found:

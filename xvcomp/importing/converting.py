@@ -1,10 +1,9 @@
 """Convert cubes of xarrayvideo, one after the other; what fails is told, not in the way."""
 
+import errno
 import fnmatch
 import os
 import re
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ..api import encode, options_of
 from ..containers.taco import Collection, TacoSample, write_taco
+from ..containers.taco.scratch import scratch_for
 from ..cube_columns import cube_columns
 from ..errors import PlanError, XvcompError
 from ..results import OnProgress, Options, Progress
@@ -201,16 +201,15 @@ def _to_taco(run: _Run, cubes: Iterator[SeedCube], path: Path) -> list[Imported]
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.parent}: create it first")
     if path.exists() and not run.overwrite:
-        raise FileExistsError(f"{path} exists already: choose another name or overwrite it")
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        raise FileExistsError(errno.EEXIST, "it exists already", str(path))
     tables: dict[str, dict[str, Any]] = {}
+    with scratch_for(path) as folder:
 
-    def place(cube: SeedCube, name: str) -> Imported:
-        done = run.convert(cube, folder / f"{name}.mp4")
-        tables[name] = _columns(cube)
-        return done
+        def place(cube: SeedCube, name: str) -> Imported:
+            done = run.convert(cube, folder / f"{name}.mp4")
+            tables[name] = _columns(cube)
+            return done
 
-    try:
         found = _each(run, cubes, place)
         samples = (
             TacoSample(
@@ -223,8 +222,6 @@ def _to_taco(run: _Run, cubes: Iterator[SeedCube], path: Path) -> list[Imported]
         if tables:
             collection = Collection(id=path.stem, keywords=("xarrayvideo", "xvcomp"))
             write_taco(path, samples, collection, overwrite=run.overwrite)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     return found
 
 

@@ -1,5 +1,6 @@
 """Copy samples out of a dataset, and check what arrived."""
 
+import errno
 import hashlib
 import os
 import secrets
@@ -28,7 +29,7 @@ def extract(
     Parameters
     ----------
     samples : iterable of str
-        Ids.
+        Ids; what is named twice is copied once.
 
     Yields
     ------
@@ -43,7 +44,7 @@ def extract(
         If there is no such sample, the dataset is damaged, or a file's bytes are not those
         that its checksum names.
     """
-    wanted, target = list(samples), Path(folder)
+    wanted, target = list(dict.fromkeys(samples)), Path(folder)
     names = reader.files()
     sums = reader.checksums(wanted)
     for sample in wanted:
@@ -53,7 +54,7 @@ def extract(
             try:
                 path = _target(target, reader, sample, name, source)
                 if path.exists() and not overwrite:
-                    raise FileExistsError(f"{path} exists already")
+                    raise FileExistsError(errno.EEXIST, "it exists already", str(path))
                 path.parent.mkdir(parents=True, exist_ok=True)
                 _copy(source, path, sums.get((sample, name)))
             finally:

@@ -1,10 +1,8 @@
 """One ``.tacozip`` under way: a dataset, or a part of one."""
 
-import contextlib
 import hashlib
 import json
 import os
-import secrets
 import tempfile
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
@@ -64,7 +62,7 @@ class Part:
     Parameters
     ----------
     folder : Path
-        Where it will stay.
+        For files that are on their way (`scratch.scratch_for`).
     number : int
         Of the part, from 0.
     tables : Tables
@@ -73,7 +71,7 @@ class Part:
 
     def __init__(self, folder: Path, number: int, tables: Tables) -> None:
         self.number, self.count, self.extent = number, 0, Extent()
-        self.temporary = folder / f".taco-{secrets.token_hex(8)}.tmp"
+        self.temporary = folder / f"part{number}"
         self._tables = tables
         self._records = _no_records()
         self._zip = StoredZip(self.temporary.open("xb"))
@@ -185,11 +183,9 @@ class Part:
         self._zip.finish()
         self._zip.close()
 
-    def abort(self) -> None:
-        """Remove what has not been published. Safe to call twice."""
+    def close(self) -> None:
+        """Let the file go. Safe to call twice."""
         self._zip.close()
-        with contextlib.suppress(OSError):
-            self.temporary.unlink(missing_ok=True)
 
 
 def _internal(number: int, parent: int, place: ByteRange) -> dict[str, object]:

@@ -1,9 +1,9 @@
 """Give finished datasets their names, and parts the folder that makes them one."""
 
+import errno
 import json
 import os
 import re
-import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -35,7 +35,7 @@ def refuse_existing(path: Path, *, parts: bool) -> None:
     there = [path, path.parent / CAT_NAME] if parts else [path]
     for each in [*there, *(_old_parts(path) if parts else [])]:
         if each.exists():
-            raise FileExistsError(f"{each} exists already: choose another name or overwrite it")
+            raise FileExistsError(errno.EEXIST, "it exists already", str(each))
 
 
 def _old_parts(path: Path) -> list[Path]:
@@ -44,13 +44,29 @@ def _old_parts(path: Path) -> list[Path]:
 
 
 def publish_single(temporary: Path, path: Path, *, overwrite: bool) -> list[Path]:
-    """Give a dataset of one file its name."""
+    """Give a dataset of one file its name; parts that it replaces go."""
     _sync(temporary)
     if not overwrite:
         refuse_existing(path, parts=False)
+    old = _whole_parts(path) if overwrite else []
+    if old:
+        shutil.rmtree(path.parent / CAT_NAME)
     temporary.replace(path)
+    for each in old:
+        each.unlink()
     _sync(path.parent)
     return [path]
+
+
+def _whole_parts(path: Path) -> list[Path]:
+    """Return the old parts of a dataset, if the table beside them is of these alone."""
+    old = _old_parts(path)
+    try:
+        told = json.loads((path.parent / CAT_NAME / COLLECTION_NAME).read_bytes())
+        files = set(told["taco:sources"]["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return old if files and files <= {each.name for each in old} else []
 
 
 def publish_parts(
@@ -61,6 +77,7 @@ def publish_parts(
     description: Mapping[str, Any],
     records: Iterable[Record],
     *,
+    scratch: Path,
     overwrite: bool,
 ) -> list[Path]:
     """Give parts their names, then make ``.tacocat`` of the tables of all of them.
@@ -69,24 +86,23 @@ def publish_parts(
     ----------
     names : Mapping[Path, Path]
         The name of each temporary file, in order of parts.
+    scratch : Path
+        The folder of the temporary files.
     """
-    folder = path.parent / f".tacocat-{secrets.token_hex(8)}.tmp"
+    folder = scratch / CAT_NAME
     folder.mkdir()
-    try:
-        paths = list(names.values())
-        for number, (level, schema) in enumerate(zip(levels, schemas, strict=True)):
-            _write_level(folder / f"level{number}.parquet", level, schema, paths)
-        (folder / CAT_INDEX_NAME).write_bytes(sorted_index(records).tobytes())
-        text = json.dumps(description, ensure_ascii=False, indent=1)
-        (folder / COLLECTION_NAME).write_text(text, encoding="utf-8")
-        for each in [*names, *folder.iterdir()]:
-            _sync(each)
-        if not overwrite:
-            refuse_existing(path, parts=True)
-        _swap(names, folder, path)
-        return paths
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    paths = list(names.values())
+    for number, (level, schema) in enumerate(zip(levels, schemas, strict=True)):
+        _write_level(folder / f"level{number}.parquet", level, schema, paths)
+    (folder / CAT_INDEX_NAME).write_bytes(sorted_index(records).tobytes())
+    text = json.dumps(description, ensure_ascii=False, indent=1)
+    (folder / COLLECTION_NAME).write_text(text, encoding="utf-8")
+    for each in [*names, *folder.iterdir()]:
+        _sync(each)
+    if not overwrite:
+        refuse_existing(path, parts=True)
+    _swap(names, folder, path)
+    return paths
 
 
 def _write_level(path: Path, level: RowSpool, schema: Any, paths: Sequence[Path]) -> None:

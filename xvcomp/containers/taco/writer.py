@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from .part import Part, Tables
 from .publish import part_paths, publish_parts, publish_single, refuse_existing
 from .rows import import_pyarrow
 from .sample import TacoSample
+from .scratch import scratch_for
 
 __all__ = ["write_taco"]
 
@@ -27,7 +29,8 @@ def write_taco(
 ) -> list[Path]:
     """Write cube files as a dataset: one ``.tacozip``, or parts and a ``.tacocat`` folder.
 
-    Nothing appears under its name before everything is written.
+    Nothing appears under its name before everything is written. What a writer of the same
+    dataset left that was killed is removed.
 
     Parameters
     ----------
@@ -62,13 +65,10 @@ def write_taco(
     """
     import_pyarrow()
     target = _checked_target(Path(path), part_nbytes, overwrite)
-    made = _Dataset(target, part_nbytes)
-    try:
+    with scratch_for(target) as scratch, closing(_Dataset(target, part_nbytes, scratch)) as made:
         for sample in samples:
             made.add(sample)
         return made.publish(collection, overwrite=overwrite)
-    finally:
-        made.close()
 
 
 def _checked_target(path: Path, part_nbytes: int | None, overwrite: bool) -> Path:
@@ -86,8 +86,8 @@ def _checked_target(path: Path, part_nbytes: int | None, overwrite: bool) -> Pat
 class _Dataset:
     """A dataset under way: parts, and the tables of all of them."""
 
-    def __init__(self, path: Path, part_nbytes: int | None) -> None:
-        self._path, self._part_nbytes = path, part_nbytes
+    def __init__(self, path: Path, part_nbytes: int | None, scratch: Path) -> None:
+        self._path, self._part_nbytes, self._scratch = path, part_nbytes, scratch
         self._parts: list[Part] = []
         self._tables = Tables(nested=False)
         self._names: tuple[str, ...] = ()
@@ -123,7 +123,7 @@ class _Dataset:
     def _next_part(self) -> None:
         if self._parts:
             self._parts[-1].suspend()
-        self._parts.append(Part(self._path.parent, len(self._parts), self._tables))
+        self._parts.append(Part(self._scratch, len(self._parts), self._tables))
 
     def publish(self, collection: Collection, *, overwrite: bool) -> list[Path]:
         if not self._parts:
@@ -145,6 +145,7 @@ class _Dataset:
             schemas,
             self._whole(collection, schemas, paths),
             records,
+            scratch=self._scratch,
             overwrite=overwrite,
         )
 
@@ -193,7 +194,7 @@ class _Dataset:
         return told | {"taco:sources": sources}
 
     def close(self) -> None:
-        """Remove what has not been published."""
+        """Let all files go."""
         self._tables.close()
         for part in self._parts:
-            part.abort()
+            part.close()
