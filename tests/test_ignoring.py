@@ -57,6 +57,9 @@ def test_quality_speaks_of_the_clear_samples_and_clouds_cost_little(tmp_path):
     assert report.set_psnr_db["1"] == pytest.approx(_clear_psnr(ds, back, 2000), abs=1e-6)
     assert report.set_psnr_db["1"] >= 50
     assert xvcomp.verify(path, ds).set_psnr_db == pytest.approx(report.set_psnr_db)
+    scores = xvcomp.evaluate(ds, path, ignore={"SCL": ["cloud_*"]}, variables=["B02"])
+    assert scores.groups[0].psnr_db == pytest.approx(report.set_psnr_db["1"], abs=1e-6)
+    assert xvcomp.evaluate(ds, path).groups[0].psnr_db < 20
 
 
 def test_the_choice_is_recorded_in_the_file(tmp_path):
@@ -127,6 +130,8 @@ def test_the_command_line_and_recipes_say_it_too(tmp_path):
     done = CliRunner().invoke(cli, [*words, "SCL=3,cloud_high"])
     assert done.exit_code == 0, done.output
     assert xvcomp.info(out).manifest.ignored[0].flags == ((-1, SHADOW), (-1, CLOUD))
+    done = CliRunner().invoke(cli, ["eval", str(source), str(out), "--ignore-mask", "SCL=3,9"])
+    assert done.exit_code == 0, done.output
     refused = CliRunner().invoke(cli, [*words, "SCL"])
     assert refused.exit_code == 2
     assert "is no MASK=VALUES" in refused.output

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from .dataset import StoredVariable
 from .errors import PlanError
 from .pipeline.windows import Reader
-from .spec import BandGroup, GroupPlan, Ignored, Lossless, MaxError, Target
+from .spec import Ignored, Lossless, MaxError, Target
 
 __all__ = ["IgnoreReader", "ignore_reader", "ignores", "resolve_ignored"]
+
+Axes = tuple[str | None, str, str]
 
 _EVERY_BIT = -1
 
@@ -142,27 +144,31 @@ def _image_dims(stored: StoredVariable, frame_dim: str | None) -> tuple[str, str
 
 
 def ignore_reader(
-    plan: GroupPlan | BandGroup,
+    axes: Axes,
     shape: tuple[int, int, int, int],
     ignored: Sequence[Ignored],
     variables: Mapping[str, StoredVariable],
+    repeat: tuple[int, int] = (1, 1),
 ) -> Reader | None:
-    """Return what says which samples of a group are to be ignored, if any mask covers it.
+    """Return what says which samples of a grid are to be ignored, if any mask covers it.
 
     Parameters
     ----------
-    plan : GroupPlan or BandGroup
+    axes : (str or None, str, str)
+        Frame, row and column dims.
     shape : (int, int, int, int)
-        (time, band, y, x) of the group, as coded.
+        (time, band, y, x) of the grid.
     ignored : sequence of Ignored
     variables : Mapping[str, StoredVariable]
+    repeat : (int, int)
+        Rows and columns of the dims that a sample of the grid stands for.
     """
     found = []
     for each in ignored:
         stored = variables[each.variable]
-        factor = _factor(plan, shape, stored)
+        factor = _factor(axes, shape, stored, repeat)
         if factor is not None:
-            found.append(IgnoreReader(stored, each.flags, plan.frame_dim, factor))
+            found.append(IgnoreReader(stored, each.flags, axes[0], factor))
     if not found:
         return None
 
@@ -173,17 +179,21 @@ def ignore_reader(
 
 
 def _factor(
-    plan: GroupPlan | BandGroup, shape: tuple[int, int, int, int], stored: StoredVariable
+    axes: Axes,
+    shape: tuple[int, int, int, int],
+    stored: StoredVariable,
+    repeat: tuple[int, int],
 ) -> tuple[int, int] | None:
-    """Return the mask's samples per coded one along y and x; ``None`` if grids do not fit."""
+    """Return the mask's samples per one of the grid; ``None`` if the grids do not fit."""
+    frame_dim, *image = axes
     sizes = dict(zip(stored.spec.dims, stored.spec.shape, strict=True))
-    frames = sizes.pop(str(plan.frame_dim), shape[0])
+    frames = sizes.pop(str(frame_dim), shape[0])
     if frames != shape[0] or len(sizes) != 2:
         return None
     (y, height), (x, width) = sizes.items()
-    if (y, x) == (plan.y_dim, plan.x_dim):
-        return plan.repeat
-    if plan.y_dim in sizes or plan.x_dim in sizes:
+    if [y, x] == image:
+        return repeat
+    if set(image) & set(sizes):
         return None
     rows, columns = round(height / shape[2]), round(width / shape[3])
     fits = rows >= 1 and columns >= 1 and (rows * shape[2], columns * shape[3]) == (height, width)

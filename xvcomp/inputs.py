@@ -45,7 +45,8 @@ def group_input(
         -(-sizes[str(plan.y_dim)] // plan.repeat[0]),
         -(-sizes[str(plan.x_dim)] // plan.repeat[1]),
     )
-    ignore = ignore_reader(plan, shape, ignored, variables)
+    axes = (plan.frame_dim, str(plan.y_dim), str(plan.x_dim))
+    ignore = ignore_reader(axes, shape, ignored, variables, plan.repeat)
     if ignore is not None:
         inputs = tuple(replace(each, ignore=ignore) for each in inputs)
     return GroupInput(variables=inputs, shape=shape, memory=memory)

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import example, group_option, json_option, quiet_option, variables_option
+from .options import (
+    example,
+    group_option,
+    ignore_option,
+    json_option,
+    quiet_option,
+    variables_option,
+)
 from .progress import ProgressBar
 from .render import echo_json, format_bytes, table
 
@@ -45,6 +52,7 @@ def _band_pairs(
 @variables_option
 @click.option("--index", "indices", multiple=True, metavar="A,B", callback=_band_pairs,
               help="Error of (A-B)/(A+B) too [default: NDVI and NDWI, by band names].")  # fmt: skip
+@ignore_option
 @group_option
 @json_option
 @quiet_option
@@ -68,7 +76,7 @@ def _measure(
     import xvcomp
     from xvcomp.sources import open_source
 
-    keywords = {key: given[key] for key in ("per_time", "peak", "variables", "indices")}
+    keywords = {key: given[key] for key in ("per_time", "peak", "variables", "indices", "ignore")}
     keywords |= {"stored": True, "on_progress": on_progress}
     with open_source(ref, group=given["group"]) as reference:
         if file.split("?", 1)[0].lower().endswith((".mp4", ".m4v")):

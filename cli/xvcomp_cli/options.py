@@ -29,6 +29,7 @@ __all__ = [
     "encoding_options",
     "example",
     "group_option",
+    "ignore_option",
     "isel_option",
     "json_option",
     "library_keywords",
@@ -109,6 +110,17 @@ def _ignored(
     return found or None
 
 
+ignore_option = click.option(
+    "--ignore-mask",
+    "ignore",
+    multiple=True,
+    metavar="MASK=V,V",
+    callback=_ignored,
+    help="Samples that do not count: where MASK has one of the values or CF flags, such as "
+    "SCL=3,8,9,10 or 'SCL=cloud_*'. When encoding they are filled, and cost almost nothing.",
+)
+
+
 def size_callback(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
     """Read a number of bytes, such as ``2GB``, for an option."""
     try:
@@ -149,15 +161,7 @@ _ENCODING_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     _names(("--vars", "variables"), "Only these variables (and the coordinates)."),
     _names(("--lossy", "--lossy-vars", "lossy"), "Code these lossily, whatever they look like."),
     _names(("--lossless-vars", "lossless_vars"), "Keep these exactly."),
-    click.option(
-        "--ignore-mask",
-        "ignore",
-        multiple=True,
-        metavar="MASK=V,V",
-        callback=_ignored,
-        help="Samples that do not matter: where MASK has one of the values or CF flags, such as "
-        "SCL=3,8,9,10 or 'SCL=cloud_*'. They are filled, and no target counts them.",
-    ),
+    ignore_option,
     click.option("--per-variable", is_flag=True, help="The target holds for each variable."),
     click.option(
         "--encoder",

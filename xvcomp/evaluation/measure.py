@@ -9,6 +9,7 @@ import xarray as xr
 
 from ..dataset import StoredVariable, as_dataset, describe
 from ..errors import PlanError
+from ..ignoring import ignore_reader, resolve_ignored
 from ..opening import open_cube
 from ..reading import CubeFile
 from ..results import OnProgress
@@ -16,6 +17,7 @@ from ..spec import Psnr
 from .frames import frame_scales, measure_unit
 from .grouping import Unit, groups_by_units, groups_of_file
 from .indices import index_scores
+from .pairs import Pair
 from .results import Evaluation
 from .scoring import Sizes, cube_file_scores, group_scores, plain_file_scores, set_scores
 
@@ -33,6 +35,7 @@ def evaluate(
     per_time: bool = False,
     variables: Collection[str] | None = None,
     indices: Sequence[tuple[str, str]] | None = None,
+    ignore: Mapping[str, Sequence[int | str]] | None = None,
     nbytes: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> Evaluation:
@@ -58,6 +61,9 @@ def evaluate(
     indices : sequence of (str, str), optional
         Band pairs of normalised difference indices, such as ``[("B08", "B04")]``.
         Default: NDVI and NDWI, where bands have their usual names.
+    ignore : Mapping[str, sequence of int or str], optional
+        Values, or names of CF flags, by the mask variable of the reference: where it has
+        them, samples do not count.
     nbytes : int, optional
         Size of the file that a Dataset came from, for the ratio and bpppb.
     on_progress : callable, optional
@@ -88,11 +94,11 @@ def evaluate(
         sides = _two_datasets(original, as_dataset(decoded), stored, variables)
         # The size of a whole file says nothing of some of its variables.
         sides = replace(sides, nbytes=None if variables is not None else nbytes)
-        return _evaluate(sides, peak, per_time, indices, on_progress)
+        return _evaluate(_counted(sides, ignore), peak, per_time, indices, on_progress)
     cube = CubeFile(decoded)
     try:
         sides = _file_and_dataset(cube, original, stored, variables, str(decoded))
-        return _evaluate(sides, peak, per_time, indices, on_progress)
+        return _evaluate(_counted(sides, ignore), peak, per_time, indices, on_progress)
     finally:
         cube.close()
 
@@ -161,6 +167,23 @@ def _check_names(chosen: Collection[str] | None, reference: xr.Dataset) -> None:
         if name not in reference.data_vars:
             known = ", ".join(map(str, reference.data_vars)) or "none"
             raise PlanError(f"there is no variable {name!r}; the reference has {known}")
+
+
+def _counted(sides: _Sides, ignore: Mapping[str, Sequence[int | str]] | None) -> _Sides:
+    """Leave samples out of all lossy variables."""
+    if not ignore:
+        return sides
+    ignored = resolve_ignored(ignore, sides.reference)
+
+    def counted(pair: Pair) -> Pair:
+        reader = ignore_reader(pair.axes, pair.shape, ignored, sides.reference)
+        return replace(pair, ignore=reader)
+
+    units = tuple(
+        unit if unit.exact else replace(unit, pairs=tuple(map(counted, unit.pairs)))
+        for unit in sides.units
+    )
+    return replace(sides, units=units)
 
 
 def _evaluate(

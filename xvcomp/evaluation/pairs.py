@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from .. import masks
 from ..dataset import StoredVariable, coded_dtype
 from ..errors import PlanError
+from ..ignoring import Axes
 from ..metrics import ErrorStats
-from ..pipeline.windows import Window
+from ..pipeline.windows import Reader, Window
 
-__all__ = ["Pair", "Samples", "check_coordinates", "check_shape"]
-
-Axes = tuple[str | None, str, str]
+__all__ = ["Axes", "Pair", "Samples", "check_coordinates", "check_shape"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,11 +38,14 @@ class Pair:
         The same dims, in any order; perhaps packed in different ways.
     axes : (str or None, str, str)
         Frame, row and column dims.
+    ignore : Reader or None
+        Samples that do not count.
     """
 
     reference: StoredVariable
     decoded: StoredVariable
     axes: Axes
+    ignore: Reader | None = None
 
     @property
     def name(self) -> str:
@@ -61,7 +63,10 @@ class Pair:
     def read_reference(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Read one side, and which of its samples are valid."""
         values = _read(self.reference, self.reference.spec.dims, self.axes, window)
-        return values, _valid(values, self.reference)
+        valid = _valid(values, self.reference)
+        if self.ignore is not None:
+            valid &= ~self.ignore(window.time, window.y, window.x)
+        return values, valid
 
     def read(self, window: Window) -> Samples:
         """Read both sides."""

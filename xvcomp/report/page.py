@@ -8,6 +8,7 @@ from typing import Any
 
 import xarray as xr
 
+from ..previews.colours import Colours
 from . import frames, png, strict
 from .points import Sweep, SweepPoint
 from .svg import Dot, Series, line_plot, number
@@ -292,7 +293,7 @@ def _figure(name: str, title: str, scale: str) -> str:
     )
 
 
-def _scale(colours: png.Colours, low: str, high: str) -> str:
+def _scale(colours: Colours, low: str, high: str) -> str:
     return (
         f'<div class="bar-scale" style="background:{png.gradient_css(colours)}"></div>'
         f'<div class="ends"><span {low}></span><span {high}></span></div>'
