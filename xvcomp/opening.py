@@ -156,10 +156,24 @@ def _lazy_dataset(
         else:
             lazy = indexing.LazilyIndexedArray(_CubeArray(manager, cube.identity, spec))
             variables.append((spec, lazy))
-    dataset = assemble(variables, cube.manifest.attrs, cube.manifest.encoding, decode_cf=decode_cf)
+    dataset = _assembled(cube, variables, decode_cf)
     for spec in cube.manifest.variables:
         group = cube.group_of(spec.name)
         if group is not None and spec.name in dataset.variables:
             dataset[spec.name].encoding["preferred_chunks"] = preferred_chunks(spec, group)
     dataset.set_close(manager.close)
     return dataset
+
+
+def _assembled(
+    cube: CubeFile,
+    variables: list[tuple[VariableSpec, Any]],
+    decode_cf: bool | Mapping[str, Any],
+) -> xr.Dataset:
+    """Put the variables together; what xarray cannot do with them is told as ours."""
+    manifest = cube.manifest
+    try:
+        return assemble(variables, manifest.attrs, manifest.encoding, decode_cf=decode_cf)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        hint = "" if decode_cf is False else " (decode_cf=False gives what was stored)"
+        raise ContainerError(f"the file makes no dataset: {error}{hint}") from error

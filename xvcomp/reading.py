@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from . import sidecar
 from .codecs.hwdecode import check_hwaccel
+from .consistency import check_manifest
 from .containers.abc import ContainerReader
 from .containers.mp4 import Mp4Reader
 from .dataset import coded_dtype
@@ -82,13 +83,10 @@ class CubeFile:
 
     def _check(self) -> None:
         """Refuse a manifest that does not fit the file around it."""
-        for group in self.manifest.groups:
-            missing = [name for name in group.variables if name not in self._specs]
-            if missing:
-                raise ContainerError(f"group {group.name!r} names unknown variables: {missing}")
-            last = group.first_track + group.checksums.shape[0]
-            if group.first_track < 0 or last > len(self.reader.tracks):
-                raise ContainerError(f"group {group.name!r} has tracks that the file lacks")
+        try:
+            check_manifest(self.manifest, self.reader.tracks)
+        except (ContainerError, ValueError) as error:
+            raise ContainerError(f"the file contradicts itself: {error}") from error
 
     def group_of(self, name: str) -> BandGroup | None:
         """Return the group that codes a variable; ``None`` for one in the sidecar."""
@@ -198,7 +196,7 @@ class CubeFile:
     ) -> Sequence[NDArray[Any]]:
         def make() -> list[NDArray[Any]]:
             found = source.fetch([part])[0] if packets is None else packets
-            return source.decode(part, found, threads=threads)
+            return _decoded(source, part, found, threads)
 
         return self._cache.get(self._key(source, part), make)
 
@@ -208,12 +206,23 @@ class CubeFile:
     def part(self, group: BandGroup, gop: int, block: int) -> Sequence[NDArray[Any]]:
         """Decode one GOP of one block, without keeping it: all variables of the group."""
         source, part = self._parts[group.name], Part(gop, block)
-        return source.decode(part, source.fetch([part])[0])
+        return _decoded(source, part, source.fetch([part])[0], 1)
 
     def close(self) -> None:
         """Give the file back. Safe to call twice."""
         self._cache.forget(self._serial)
         self.reader.close()
+
+
+def _decoded(
+    source: GroupParts, part: Part, packets: Sequence[bytes], threads: int
+) -> list[NDArray[Any]]:
+    try:
+        return source.decode(part, packets, threads=threads)
+    except MemoryError as error:
+        raise ContainerError(
+            f"GOP {part.gop} of group {source.group.name!r} does not fit into memory: {error}"
+        ) from error
 
 
 def _reopen(

@@ -21,6 +21,7 @@ from .typed_json import pack_json, unpack_json
 __all__ = ["decode_array", "decode_blob", "encode_array", "encode_blob"]
 
 _MAX_OBJECT_BYTES = 1 << 30
+_MAX_NBYTES, _MAX_EXPANSION = 1 << 30, 1 << 12
 
 
 def encode_array(values: NDArray[Any]) -> tuple[bytes, str, Any]:
@@ -124,8 +125,10 @@ def decode_blob(
     Raises
     ------
     ValueError
-        If the blob is damaged, or an entry has no form.
+        If the blob is damaged, or an entry has no form; or if the arrays claim more than
+        1 GiB and 4096 times the blob, for all of them are read at once.
     """
+    _check_claims(len(blob), entries, forms)
     sizes = [entry.nbytes for entry in entries]
     if min(sizes, default=0) < 0 or sum(sizes) != len(blob):
         raise ValueError(f"entries of {sum(sizes)} bytes do not fill {len(blob)} bytes")
@@ -140,9 +143,23 @@ def decode_blob(
             arrays[entry.name] = decode_array(
                 data, entry.coder, entry.params, np.dtype(name), shape
             )
-        except (ValueError, TypeError) as error:
+        # Numbers that no array has, and dtypes that numpy reads as Python.
+        except (ValueError, TypeError, OverflowError, SyntaxError, MemoryError) as error:
             raise ValueError(f"variable {entry.name!r}: {error}") from None
     return arrays
+
+
+def _check_claims(
+    nbytes: int, entries: Sequence[SidecarEntry], forms: Mapping[str, tuple[str, tuple[int, ...]]]
+) -> None:
+    """Refuse what would fill the memory out of few bytes."""
+    known = [forms[entry.name] for entry in entries if entry.name in forms]
+    try:
+        claimed = sum(math.prod(shape) * np.dtype(name).itemsize for name, shape in known)
+    except (TypeError, SyntaxError) as error:
+        raise ValueError(f"unknown dtype: {error}") from None
+    if claimed > max(_MAX_NBYTES, _MAX_EXPANSION * nbytes):
+        raise ValueError(f"arrays of {claimed} bytes cannot be in {nbytes} bytes")
 
 
 def _encode_objects(values: NDArray[Any]) -> bytes:

@@ -558,6 +558,8 @@ class _Envelope(msgspec.Struct):
 
 
 _MAX_MANIFEST = 1 << 28
+# Some JSON takes fifty times its length in memory, and deflates to a thousandth.
+_MAX_BLANK_MANIFEST, _MAX_DEFLATION = 1 << 24, 200
 _RAW_DEFLATE = -15
 
 
@@ -580,11 +582,12 @@ def _inflate(data: bytes) -> bytes:
     """Decompress, but never to more than a manifest can sensibly be."""
     inflater = zlib.decompressobj(_RAW_DEFLATE, _dictionary())
     try:
-        body = inflater.decompress(data, _MAX_MANIFEST)
+        limit = min(_MAX_MANIFEST, max(_MAX_BLANK_MANIFEST, _MAX_DEFLATION * len(data)))
+        body = inflater.decompress(data, limit)
     except zlib.error as error:
         raise ManifestError(f"the manifest is damaged: {error}") from None
     if inflater.unconsumed_tail or not inflater.eof:
-        raise ManifestError("the manifest is cut short, or larger than 256 MiB")
+        raise ManifestError(f"the manifest is cut short, or larger than {limit >> 20} MiB")
     return body
 
 

@@ -11,6 +11,8 @@ __all__ = ["decode_packets", "why"]
 
 _BIT_EXACT = 1 << 23
 """FFmpeg's AV_CODEC_FLAG_BITEXACT."""
+_SPARE = 256
+"""Pixels by which coded frames may exceed what is shown of them."""
 # A file names the decoder that its writer happened to have.
 _SAME_FORMAT: tuple[tuple[str, ...], ...] = (("libdav1d", "libaom-av1", "av1"),)
 
@@ -100,7 +102,11 @@ def _open_decoder(info: StreamInfo, threads: int, hwaccel: str | None = None) ->
             # Otherwise the irreversible wavelet is undone in floating point.
             context.flags |= _BIT_EXACT
         # Without this, H.264 and HEVC paint over errors and return a wrong frame.
-        context.options = {"err_detect": "crccheck+bitstream+buffer+explode"}
+        context.options = {
+            "err_detect": "crccheck+bitstream+buffer+explode",
+            # A stream may claim other frames than its track does, such as gigabytes of black.
+            "max_pixels": str((info.width + _SPARE) * (info.height + _SPARE)),
+        }
         return context
     raise CodecUnavailable(f"this build of FFmpeg has no decoder {' or '.join(same)}")
 

@@ -16,6 +16,9 @@ _DTYPE_TYPES: dict[str, type] = {
     t.__name__: t for t in (str, int, float, bool, complex, object, bytes)
 }
 
+_MAX_LISTED = 1 << 28
+"""Bytes of an array that is a list in JSON; few characters may ask for gigabytes."""
+
 
 def _pack_scalar(value: np.generic, path: str) -> Any:
     if isinstance(value, np.str_ | np.bytes_):
@@ -61,6 +64,8 @@ def _unpack_array(body: Any) -> NDArray[Any]:
         return np.frombuffer(raw, dtype).reshape(shape).copy() if raw else np.zeros(shape, dtype)
     if len(data) != size:
         raise ValueError(f"{len(data)} values do not make {shape}")
+    if size * dtype.itemsize > _MAX_LISTED:
+        raise ValueError(f"{size} values of {dtype} are too large to be listed one by one")
     array = np.empty(size, dtype)
     for index, item in enumerate(unpack_json(data)):
         array[index] = item

@@ -24,6 +24,9 @@ __all__ = [
 # msgspec writes integers of up to 64 bits.
 _MAX_INT = 1 << 63
 
+# numpy reads the text of some dtypes as Python, and fails as Python does.
+_DAMAGE = (TypeError, KeyError, IndexError, AttributeError, OverflowError, SyntaxError, MemoryError)
+
 Packer = Callable[[Any, str], Any]
 
 packers: dict[type, Packer] = {}
@@ -77,7 +80,7 @@ def unpack_json(packed: object) -> Any:
         raise ValueError(f"unknown tag {tags[0]!r}; known are {', '.join(sorted(unpackers))}")
     try:
         return unpackers[tags[0]](packed[tags[0]])
-    except (TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
+    except _DAMAGE as error:
         raise ValueError(f"damaged value tagged {tags[0]!r}: {error}") from None
 
 
