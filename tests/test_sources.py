@@ -1,6 +1,8 @@
 """Cubes on disk come in, and go out, as they are stored."""
 
+import gc
 import os
+import pickle
 
 import netCDF4
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 import xarray as xr
 
 from xvcomp.errors import PlanError
+from xvcomp.local_copies import local_copy
 from xvcomp.sinks import check_sink, write_dataset
 from xvcomp.sources import open_source, source_kind
 
@@ -159,8 +162,46 @@ def test_the_kind_of_a_url_is_told_by_its_suffix(name, kind):
     assert source_kind(name) == kind
 
 
-def test_a_url_is_read_like_a_file(crop):
-    assert _stored(crop.resolve().as_uri()).identical(_stored(crop))
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A cache of remote files of this test's own, and the size that it may have."""
+    monkeypatch.setenv("XVCOMP_CACHE", str(tmp_path / "cache"))
+    return lambda nbytes: monkeypatch.setenv("XVCOMP_CACHE_SIZE", str(nbytes))
+
+
+@pytest.mark.parametrize("name", ["a.nc", "a.zarr.zip", "a.zarr"])
+def test_a_url_is_read_like_a_file(crop, cache, tmp_path, name):
+    with open_source(crop) as cube:
+        write_dataset(cube, tmp_path / name)
+    with open_source((tmp_path / name).as_uri()) as remote, open_source(tmp_path / name) as local:
+        assert pickle.loads(pickle.dumps(remote)).identical(local)
+        assert remote.identical(local)
+        assert remote.encoding.get("unlimited_dims") == local.encoding.get("unlimited_dims")
+
+
+def test_a_copy_of_a_url_stays_while_it_is_open_and_the_cache_stays_small(crop, cache, tmp_path):
+    urls = [(tmp_path / name).as_uri() for name in ("a.nc", "b.nc")]
+    for name in ("a.nc", "b.nc"):
+        (tmp_path / name).write_bytes(crop.read_bytes())
+    cache(crop.stat().st_size * 3 // 2)
+
+    def copies():
+        return sorted(path.name for path in (tmp_path / "cache").glob("*/*.nc"))
+
+    with open_source(urls[0]):
+        assert copies() == ["a.nc"]
+    with open_source(urls[1]):
+        assert copies() == ["b.nc"]
+    # Parts of a cube outlive it: only closing it gives the copy back.
+    part = open_source(urls[0]).isel(time=0)
+    gc.collect()
+    with pytest.raises(OSError, match="no room"), local_copy(urls[1], patience_seconds=0):
+        pass
+    assert copies() == ["a.nc"]
+    assert part.B04.load().shape == (40, 40)
+    cache(1000)
+    with pytest.raises(PlanError, match="XVCOMP_CACHE_SIZE"):
+        open_source(urls[1])
 
 
 def test_geotiffs_in_a_folder_are_a_stack_in_time(tmp_path):

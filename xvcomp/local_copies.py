@@ -24,8 +24,9 @@ from typing import Any
 
 from .containers.source import FsspecSource, RangeSource
 from .errors import PlanError
+from .memory import parse_nbytes
 
-__all__ = ["DEFAULT_CACHE_NBYTES", "default_cache_dir", "local_copy"]
+__all__ = ["DEFAULT_CACHE_NBYTES", "default_cache_dir", "default_cache_nbytes", "local_copy"]
 
 DEFAULT_CACHE_NBYTES = 20_000_000_000
 _CHUNK = 8 << 20
@@ -46,11 +47,23 @@ def default_cache_dir() -> Path:
     return Path(own) if own else Path(base) / "xvcomp"
 
 
+def default_cache_nbytes() -> int:
+    """Return ``XVCOMP_CACHE_SIZE``, such as ``100GB``, or 20 GB.
+
+    Raises
+    ------
+    PlanError
+        If it is no size.
+    """
+    own = os.environ.get("XVCOMP_CACHE_SIZE")
+    return parse_nbytes(own) if own else DEFAULT_CACHE_NBYTES
+
+
 @contextlib.contextmanager
 def local_copy(
     url: str | os.PathLike[str],
     cache_dir: str | os.PathLike[str] | None = None,
-    max_nbytes: int = DEFAULT_CACHE_NBYTES,
+    max_nbytes: int | None = None,
     *,
     storage_options: Mapping[str, Any] | None = None,
     patience_seconds: float = _PATIENCE,
@@ -63,9 +76,9 @@ def local_copy(
         Anything that fsspec opens as a file; a local path is given back as it is.
     cache_dir : path or None
         ``None`` is `default_cache_dir`.
-    max_nbytes : int
-        All copies together, those under way included. Copies that are not in use make
-        room, the least recently used first.
+    max_nbytes : int or None
+        All copies together, those under way included; ``None`` is `default_cache_nbytes`.
+        Copies that are not in use make room, the least recently used first.
     storage_options : Mapping, optional
         Handed to fsspec.
     patience_seconds : float
@@ -90,11 +103,15 @@ def local_copy(
         yield Path(name)
         return
     source = FsspecSource(name, storage_options)
-    if source.nbytes > max_nbytes:
-        raise PlanError(f"{name} has {source.nbytes} bytes, the cache may hold {max_nbytes}")
+    limit = default_cache_nbytes() if max_nbytes is None else max_nbytes
+    if source.nbytes > limit:
+        raise PlanError(
+            f"{name} has {source.nbytes} bytes, the cache may hold {limit}; "
+            "XVCOMP_CACHE_SIZE, such as 100GB, allows more"
+        )
     entry = _Entry.of(source, name, Path(cache_dir or default_cache_dir()), storage_options)
     with contextlib.ExitStack() as stack:
-        yield _held(stack, entry, source, max_nbytes, patience_seconds)
+        yield _held(stack, entry, source, limit, patience_seconds)
 
 
 def _held(

@@ -7,12 +7,17 @@
 import errno
 import os
 import re
+import secrets
+import sys
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .errors import PlanError
+from .local_copies import local_copy
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -38,7 +43,8 @@ def open_source(source: str | os.PathLike[str], *, group: str | None = None) -> 
     ----------
     source : str or path
         A NetCDF or GRIB file, a Zarr store (v2 or v3, a folder or a zip), a GeoTIFF, a
-        folder of GeoTIFFs (one per time step), or an fsspec URL of one of these.
+        folder of GeoTIFFs (one per time step), or an fsspec URL of one of these. Where
+        its reader needs a file, that is a local copy, kept until the Dataset is closed.
     group : str or None
         Group of a NetCDF file or Zarr store; ``/`` is the root without its groups.
 
@@ -55,7 +61,10 @@ def open_source(source: str | os.PathLike[str], *, group: str | None = None) -> 
     if group is not None and kind not in ("netcdf", "zarr"):
         raise PlanError(f"group {group!r} was given, but {kind} files have no groups")
     try:
-        return _OPENERS[kind](name, group)
+        with ExitStack() as copies:
+            path = _local(name, kind, copies)
+            dataset = _OPENERS[kind](name, path, group)
+            return dataset if path == name else _lend(dataset, copies)
     except ImportError as error:
         raise PlanError(f"cannot read {name}: {error}; {_INSTALL_HINT[kind]}") from error
     except ValueError as error:
@@ -106,20 +115,41 @@ def _is_url(name: str) -> bool:
     return "://" in name or "::" in name
 
 
-def _local(name: str) -> str:
-    """Fetch a remote file, for readers that need one on disk."""
-    if not _is_url(name):
+def _local(name: str, kind: SourceKind, copies: ExitStack) -> str:
+    """Borrow a copy of a remote file, for readers that need one on disk."""
+    if not _is_url(name) or (kind == "zarr" and not name.lower().endswith(".zip")):
         return name
-    import fsspec
+    if sys.platform == "win32":  # which lacks the locks of a cache that is shared
+        import fsspec
 
-    chained = name if "::" in name else f"simplecache::{name}"
-    return str(fsspec.open_local(chained))
+        return str(fsspec.open_local(name if "::" in name else f"simplecache::{name}"))
+    return str(copies.enter_context(local_copy(name)))
 
 
-def _open_netcdf(name: str, group: str | None) -> "xr.Dataset":
+_lent: dict[str, ExitStack] = {}
+"""The copies that open Datasets read."""
+
+
+def _lend(dataset: "xr.Dataset", copies: ExitStack) -> "xr.Dataset":
+    """Keep copies until a Dataset is closed, or else for good: parts of it may outlive it."""
+    # A copy has no way yet to be closed, and passes on that of the original.
+    lent, key = dataset.copy(), secrets.token_hex(8)
+    copies.callback(dataset.close)
+    _lent[key] = copies.pop_all()
+    # By a key, for Datasets are pickled, and locks cannot be.
+    lent.set_close(partial(_give_back, key))
+    return lent
+
+
+def _give_back(key: str) -> None:
+    copies = _lent.pop(key, None)
+    if copies is not None:
+        copies.close()
+
+
+def _open_netcdf(name: str, path: str, group: str | None) -> "xr.Dataset":
     import xarray as xr
 
-    path = _local(name)
     if group is None:
         _refuse_groups(name, _netcdf_groups(path))
     return xr.open_dataset(path, engine="netcdf4", decode_cf=False, group=group or None)
@@ -132,17 +162,17 @@ def _netcdf_groups(path: str) -> list[str]:
         return list(file.groups)
 
 
-def _open_zarr(name: str, group: str | None) -> "xr.Dataset":
+def _open_zarr(name: str, path: str, group: str | None) -> "xr.Dataset":
     import xarray as xr
     import zarr
 
-    store: Any = name
-    if name.lower().endswith(".zip"):
-        store = zarr.storage.ZipStore(_local(name), mode="r")
+    store: Any = path
+    if path.lower().endswith(".zip"):
+        store = zarr.storage.ZipStore(path, mode="r")
     with warnings.catch_warnings():
         # Stores without consolidated metadata are read all the same.
         warnings.filterwarnings("ignore", category=RuntimeWarning, message=".*consolidated.*")
-        if group is None and not _is_url(name):
+        if group is None and not _is_url(path):
             _refuse_groups(name, list(zarr.open_group(store, mode="r").group_keys()))
         return xr.open_dataset(
             store, engine="zarr", decode_cf=False, chunks=None, group=group or None
@@ -158,28 +188,25 @@ def _refuse_groups(name: str, groups: list[str]) -> None:
         )
 
 
-def _open_grib(name: str, _group: str | None) -> "xr.Dataset":
+def _open_grib(_name: str, path: str, _group: str | None) -> "xr.Dataset":
     import cfgrib  # noqa: F401  (xarray's own message does not say what to install)
     import xarray as xr
 
     # No index file beside the source: it may be read-only, and must not be changed.
-    return xr.open_dataset(
-        _local(name), engine="cfgrib", decode_cf=False, backend_kwargs={"indexpath": ""}
-    )
+    return xr.open_dataset(path, engine="cfgrib", decode_cf=False, backend_kwargs={"indexpath": ""})
 
 
-def _open_geotiff(name: str, _group: str | None) -> "xr.Dataset":
+def _open_geotiff(name: str, path: str, _group: str | None) -> "xr.Dataset":
     import xarray as xr
 
-    path = Path(_local(name))
-    if not path.is_dir():
-        return _read_tiff(path).to_dataset(name=_safe_name(path.stem))
-    files = _tiffs(path)
+    if not Path(path).is_dir():
+        return _read_tiff(Path(path)).to_dataset(name=_safe_name(Path(path).stem))
+    files = _tiffs(Path(path))
     layers = [_read_tiff(file) for file in files]
     if len({layer.shape for layer in layers}) != 1:
-        raise PlanError(f"the GeoTIFFs in {path} differ in size; a stack needs one grid")
+        raise PlanError(f"the GeoTIFFs in {name} differ in size; a stack needs one grid")
     stack = xr.concat(layers, dim=_time_axis(files), join="exact", combine_attrs="override")
-    return stack.to_dataset(name=_safe_name(path.name))
+    return stack.to_dataset(name=_safe_name(Path(path).name))
 
 
 def _read_tiff(path: Path) -> "xr.DataArray":
@@ -214,7 +241,7 @@ def _safe_name(stem: str) -> str:
     return f"band_{name}" if name[0].isdigit() else name
 
 
-_OPENERS: dict[SourceKind, Callable[[str, str | None], "xr.Dataset"]] = {
+_OPENERS: dict[SourceKind, Callable[[str, str, str | None], "xr.Dataset"]] = {
     "netcdf": _open_netcdf,
     "zarr": _open_zarr,
     "grib": _open_grib,

@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import report
 from ..errors import XvcompError
+from ..previews.colours import Colours
 from ..report import frames, png, strict, svg
 from .items import BatchResult, CubeResult
 from .job import opened
@@ -81,7 +82,7 @@ def _preview(cube: CubeResult, space: Workspace, group: str | None, scratch: Pat
     )
 
 
-def _figure(title: str, uri: str, colours: png.Colours, low: str, high: str) -> str:
+def _figure(title: str, uri: str, colours: Colours, low: str, high: str) -> str:
     return (
         f'<figure><img alt="{title} frame" src="{uri}"><div class="bar-scale" '
         f'style="background:{png.gradient_css(colours)}"></div><div class="ends"><span>{low}'
