@@ -1,0 +1,1 @@
+"""What survives abuse: damaged files, killed processes, full disks, crowds of readers."""
