@@ -1,6 +1,7 @@
 """Small cube files, one of each kind that the format knows, to be frozen or damaged."""
 
 import datetime as dt
+import hashlib
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 import xvcomp
 
-__all__ = ["KINDS", "Kind", "encoded", "tiny"]
+__all__ = ["KINDS", "Kind", "described", "encoded", "tiny"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -168,3 +169,24 @@ def encoded(kind: str) -> bytes:
         path = Path(folder) / "cube.mp4"
         xvcomp.encode(chosen.make(), path, preset="fast", **chosen.options)
         return path.read_bytes()
+
+
+def described(source: Any) -> dict[str, Any]:
+    """Say of everything that a file decodes to what it is, with a checksum of the values."""
+    with xvcomp.open(source, decode_cf=False) as opened:
+        found = {str(name): _described(each) for name, each in opened.variables.items()}
+        return {"attrs": repr(opened.attrs), "variables": found}
+
+
+def _described(variable: xr.Variable) -> dict[str, Any]:
+    values = variable.values
+    little = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
+    plain = repr(values.tolist()).encode() if values.dtype.hasobject else little.tobytes()
+    return {
+        "dims": list(variable.dims),
+        "dtype": values.dtype.str,
+        "shape": list(values.shape),
+        "sha256": hashlib.sha256(plain).hexdigest(),
+        "first": [str(each) for each in values.ravel()[:4]],
+        "attrs": repr(variable.attrs),
+    }

@@ -15,7 +15,8 @@ _NUMBERS = (
 )  # fmt: skip
 _VALUES: tuple[Any, ...] = (
     None, True, "", "x", "../../etc/passwd", "object", "<f8", "<U999999999", "S2147483647",
-    "M8[ns]", "O,i4", 1e308, -0.0, 0.5, [], {}, [[]], {"$type": "object"}, {"$int": "9" * 400}, {"$f": "nan"},
+    "M8[ns]", "O,i4", 1e308, -0.0, 0.5, [], {}, [[]], {"$type": "object"},
+    {"$int": "9" * 400}, {"$f": "nan"},
     {"$array": ["<f8", [2**40], []]}, {"$codec": ["numcodecs", {"id": "pickle"}]}, [2**40] * 4,
     {"$tuple": [1, 2]}, {"$datetime": ["2020-13-01", 0, "../x"]},
     {"$cftime": ["Datetime360Day", []]},
@@ -132,7 +133,8 @@ def _change(holder: Any, key: Any, random: Random) -> None:
 
 _PIECES = (
     "nan", "inf", "-", "'", '"', "(", ")", "[", "]", "{", "}", ",", ":", "\0", "é",
-    "__import__('os')", "1e999", "9" * 50, "lambda: 0", "array([1.])", "np.float32(1)", " " * 40, "(" * 90, "None",
+    "__import__('os')", "1e999", "9" * 50, "lambda: 0", "array([1.])", "np.float32(1)", " " * 40,
+    "(" * 90, "None",
 )  # fmt: skip
 
 
