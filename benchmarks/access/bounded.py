@@ -135,8 +135,8 @@ def measure(plan: GroupPlan, prepared: Prepared, fraction: float, repeats: int) 
         return record | {"note": "only the exact values keep the bound"}
     bounded, encode_s = timed(lambda: again(plan, prepared, bound, found[0]), repeats)
     base, base_encode_s = timed(lambda: video(plan, prepared, bound), repeats)
-    _, decode_s = timed(lambda: decode(prepared, bounded), repeats)
-    _, base_decode_s = timed(lambda: decode(prepared, base), repeats)
+    _, decode_s = timed(lambda: decode(prepared, bounded), 4 * repeats)
+    _, base_decode_s = timed(lambda: decode(prepared, base), 4 * repeats)
     return record | {
         "encode_s": round(encode_s, 3), "search_s": round(search, 3),
         "decode_s": round(decode_s, 3),
@@ -154,7 +154,7 @@ def main() -> None:
     parser.add_argument("--cubes", nargs="+", choices=list(CUBES), default=list(CUBES))
     parser.add_argument("--presets", nargs="+", choices=PRESETS, default=list(PRESETS))
     parser.add_argument("--bounds", nargs="+", type=float, default=list(BOUNDS))
-    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     found = []
