@@ -1,10 +1,11 @@
 """Keep bounds on every sample: try packets and video with corrections, take the smallest.
 
-Speed is the price of size here. A video with plain corrections (preset ``fast``) takes 1.0 to
-1.5 times the time of the video alone, encoding and decoding. What ``balanced`` finds smallest,
-mostly pyramids without a video, was 31 to 67 % smaller at a bound of 1 % of the range and
-2 to 31 % at tighter ones; it encodes at 0.3 to 1.1 times the speed of a video and decodes at
-about 5 million samples per second and core: 0.04 to 0.2 times (``benchmarks/access/bounded.py``).
+Speed is the price of size here (``benchmarks/access/bounded.py``). A video with plain
+corrections (preset ``fast``) encodes at 0.5 to 1.0 and decodes at 0.7 to 1.1 times the speed of
+the video alone. What ``balanced`` finds smallest, mostly pyramids without a video, was 11 to
+67 % smaller at a bound of 1 % of the range and 2 to 75 % at tighter ones. But pyramids decode
+at about 5 million samples per second and core, 0.04 to 0.2 times the speed of a video, and
+finding the smallest takes two to thirty times as long as one encoding of a video.
 """
 
 import logging
