@@ -1,6 +1,8 @@
 """Decoded parts of cubes, kept within a budget of bytes that all open files share."""
 
+import os
 import threading
+import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -31,6 +33,7 @@ class PartCache:
         self._pending: dict[Any, Future[Part]] = {}
         self._lock = threading.Lock()
         self._forgotten: deque[Any] = deque()
+        _ALL.add(self)
 
     @property
     def nbytes(self) -> int:
@@ -91,6 +94,10 @@ class PartCache:
         self._forgotten.append(owner)
         self._sweep()
 
+    def _forked(self) -> None:
+        """Wait for none of the threads that a forked process does not have."""
+        self._lock, self._pending = threading.Lock(), {}
+
     def _sweep(self) -> None:
         if not self._forgotten or not self._lock.acquire(blocking=False):
             return
@@ -110,7 +117,16 @@ def _nbytes(part: Part) -> int:
     return sum(values.nbytes for values in part)
 
 
+def _renew() -> None:
+    for cache in _ALL:
+        cache._forked()
+
+
+_ALL: "weakref.WeakSet[PartCache]" = weakref.WeakSet()
 _SHARED = PartCache(DEFAULT_BYTES)
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
 
 
 def shared_cache() -> PartCache:

@@ -8,6 +8,7 @@ with ``--target T --first i --count 1``.
 import argparse
 import faulthandler
 import json
+import math
 import multiprocessing
 import resource
 import signal
@@ -16,6 +17,7 @@ import time
 import traceback
 import warnings
 from collections import Counter
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
@@ -31,6 +33,8 @@ SECONDS = 10
 ALLOWANCE = 1 << 30
 """Bytes of address space that an input may take beyond what the process has."""
 _DEADLY = 60
+_BATCH = 100
+_ROUND = 2000
 
 
 class TooSlow(BaseException):
@@ -58,66 +62,100 @@ def _limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def _serve(pipe: Connection, target: str, seed: int, first: int, last: int) -> None:
-    """Be the child: tell of each input as soon as it is done."""
+def _serve(pipe: Connection, target: str, seed: int, first: int, last: int, batch: int) -> None:
+    """Be the child: tell of every ``batch`` inputs what came of them."""
     warnings.simplefilter("ignore")
     attempt(target, seed, first)  # Makes the seeds, and loads libraries, before the limit.
     signal.signal(signal.SIGALRM, _ring)
     _limit_memory()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for number in range(first, last):
-        signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    for start in range(first, last, batch):
         # A loop in C does not see the alarm; this ends the process.
-        faulthandler.dump_traceback_later(_DEADLY, exit=True)
-        started = time.perf_counter()
-        outcome = attempt(target, seed, number)
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        faulthandler.dump_traceback_later(_DEADLY + SECONDS * batch, exit=True)
+        found = [_timed(target, seed, n) for n in range(start, min(start + batch, last))]
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-        pipe.send((number, outcome, time.perf_counter() - started, grown << 10))
+        pipe.send((found, grown << 10))
     pipe.close()
 
 
-def run_target(target: str, count: int, seed: int = 1, first: int = 0) -> dict[str, Any]:
-    """Try ``count`` inputs of a target; a process that dies is a loss, and is replaced."""
-    context = multiprocessing.get_context("spawn")
-    outcomes: Counter[str] = Counter()
-    losses: list[str] = []
-    slowest = peak = 0.0
-    started, done, last = time.perf_counter(), first, first + count
-    while done < last:
+def _timed(target: str, seed: int, number: int) -> tuple[str, float]:
+    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    started = time.thread_time()
+    outcome = attempt(target, seed, number)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    return outcome, time.thread_time() - started
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What came of the inputs of one target so far."""
+
+    target: str
+    seed: int
+    done: int
+    outcomes: Counter[str] = field(default_factory=Counter)
+    losses: list[str] = field(default_factory=list)
+    slowest: float = 0.0
+    peak: int = 0
+
+    def add(self, found: list[tuple[str, float]], grown: int) -> None:
+        """Take in what a child has told."""
+        for outcome, seconds in found:
+            if outcome.startswith("LOSS"):
+                self.losses.append(f"{self.done}: {outcome}")
+            self.outcomes[outcome.partition(" ")[0]] += 1
+            self.slowest, self.peak = max(self.slowest, seconds), max(self.peak, grown)
+            self.done += 1
+
+    def run(self, last: int, batch: int) -> int | None:
+        """Let a child try the inputs up to ``last``; returns its exit status if it died."""
+        context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe(duplex=False)
-        child = context.Process(target=_serve, args=(theirs, target, seed, done, last))
+        words = (theirs, self.target, self.seed, self.done, last, batch)
+        child = context.Process(target=_serve, args=words)
         child.start()
         theirs.close()
         try:
             while True:
-                number, outcome, seconds, grown = ours.recv()
-                done = number + 1
-                slowest, peak = max(slowest, seconds), max(peak, grown)
-                outcomes[outcome.partition(" ")[0]] += 1
-                if outcome.startswith("LOSS"):
-                    losses.append(f"{number}: {outcome}")
+                self.add(*ours.recv())
         except EOFError:
             child.join()
-        if done < last and len(losses) < 1000:
-            losses.append(f"{done}: the process ended with status {child.exitcode}")
-            outcomes["LOSS"] += 1
-            done += 1
+        return child.exitcode if self.done < last else None
+
+
+def run_target(
+    target: str, count: int, seed: int = 1, first: int = 0, seconds: float = math.inf
+) -> dict[str, Any]:
+    """Try inputs of a target, for at most about so many seconds.
+
+    A process that dies is a loss: the input is found by going one by one, and left out.
+    """
+    tally, started = _Tally(target, seed, first), time.perf_counter()
+    last = first + count
+    while tally.done < last and time.perf_counter() - started < seconds:
+        end = min(last, tally.done + _ROUND) if seconds < math.inf else last
+        if tally.run(end, _BATCH) is None:
+            continue
+        status = tally.run(min(end, tally.done + _BATCH), 1)
+        if status is not None:
+            tally.add([(f"LOSS the process ended with status {status}", 0.0)], 0)
     return {
-        "inputs": sum(outcomes.values()),
-        **{name: outcomes[name] for name in ("refused", "right", "valid")},
-        "losses": outcomes["LOSS"],
-        "examples": losses[:20],
-        "slowest_seconds": round(slowest, 3),
-        "peak_growth_mib": round(peak / 2**20, 1),
+        "inputs": sum(tally.outcomes.values()),
+        **{name: tally.outcomes[name] for name in ("refused", "right", "valid")},
+        "losses": tally.outcomes["LOSS"],
+        "examples": tally.losses[:20],
+        "slowest_cpu_seconds": round(tally.slowest, 3),
+        "peak_growth_mib": round(tally.peak / 2**20, 1),
         "seconds": round(time.perf_counter() - started, 1),
     }
 
 
-def campaign(scale: float, seed: int, names: list[str]) -> dict[str, Any]:
-    """Run all targets one after the other."""
+def campaign(
+    scale: float, seed: int, names: list[str], seconds: float = math.inf
+) -> dict[str, Any]:
+    """Run targets one after the other."""
     return {
-        name: run_target(name, max(1, int(TARGETS[name][1] * scale)), seed)
+        name: run_target(name, max(1, int(TARGETS[name][1] * scale)), seed, seconds=seconds)
         for name in names or TARGETS
     }
 
@@ -131,11 +169,12 @@ def main() -> int:
     parser.add_argument("--target", action="append", default=[], choices=list(TARGETS))
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--count", type=int)
+    parser.add_argument("--seconds", type=float, default=math.inf, help="for each target")
     asked = parser.parse_args()
     if asked.count:
         found = {t: run_target(t, asked.count, asked.seed, asked.first) for t in asked.target}
     else:
-        found = campaign(asked.scale, asked.seed, asked.target)
+        found = campaign(asked.scale, asked.seed, asked.target, asked.seconds)
     text = json.dumps(found, indent=1)
     if asked.out:
         asked.out.write_text(text + "\n")
