@@ -15,7 +15,7 @@ import xarray as xr
 
 import xvcomp
 from xvcomp import codecs
-from xvcomp.codecs import StreamParams, processes, split
+from xvcomp.codecs import StreamParams, capabilities, processes, program, split
 from xvcomp.codecs.aom import LibAom
 from xvcomp.codecs.probing import made_planes
 from xvcomp.codecs.program import find_program
@@ -225,6 +225,20 @@ def test_what_calls_itself_ffmpeg_must_answer_like_it(monkeypatch, tmp_path):
     assert "is no FFmpeg" in codecs.probe("libaom-av1").reason
 
 
+def test_a_program_that_never_answers_is_waited_for_once(monkeypatch, tmp_path):
+    path = tmp_path / "ffmpeg"
+    path.write_text("#!/bin/sh\nexec sleep 60\n")
+    path.chmod(0o755)
+    monkeypatch.setenv("XVCOMP_FFMPEG", str(path))
+    monkeypatch.setattr(program, "_SECONDS", 0.5)
+    started = time.monotonic()
+    reasons = {codecs.probe(name).reason for name in ("libaom-av1", "librav1e", "libopenjpeg")}
+    assert time.monotonic() - started < 1.4
+    (reason,) = reasons
+    assert "does not answer" in reason
+    assert "XVCOMP_FFMPEG" in reason
+
+
 def test_a_missing_ffmpeg_python_is_a_reason_with_the_extra_to_install(monkeypatch):
     find_program_or_skip()
     monkeypatch.setitem(sys.modules, "ffmpeg", None)
@@ -240,6 +254,17 @@ def test_capabilities_are_asked_again_when_the_program_changes(fake, monkeypatch
     fake("sys.exit('mended: no')")
     assert codec.stamp() != before
     assert "mended" in str(codecs.probe(codec.name).reason)
+
+
+def test_a_hang_is_forgotten_sooner_than_an_absence(fake, monkeypatch, tmp_path):
+    monkeypatch.setenv("XVCOMP_CACHE", str(tmp_path / "cache"))
+    codec = fake("pass")
+    key = (codec.name, codec.stamp())
+    old = time.time() - 3600
+    for reason, is_kept in (("no driver", True), ("it hung: no answer in 1 s", False)):
+        capabilities._store(key, codecs.Capabilities(reason=reason))
+        os.utime(capabilities._file(key), (old, old))
+        assert (capabilities._load(key) is not None) == is_kept
 
 
 def test_every_gop_of_an_intra_codec_starts_at_a_keyframe_and_only_there():

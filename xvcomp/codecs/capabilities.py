@@ -28,9 +28,11 @@ from .isolated import child_environment
 
 __all__ = ["all_capabilities", "clear", "probe", "recall", "remember"]
 
-_TIMEOUT_SECONDS = 60.0
-# A driver may be installed at any time.
+_TIMEOUT_SECONDS = 120.0
+# A driver may be installed at any time, and a busy machine looks like a hung one.
 _REASON_VALID_SECONDS = 24 * 3600.0
+_HANG_VALID_SECONDS = 600.0
+_HUNG = "hung: no answer"
 
 _Key = tuple[str, str]
 """A codec, and what besides this package decides what it can do."""
@@ -109,7 +111,7 @@ def _in_child(name: str, timeout_seconds: float) -> Capabilities:
             stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired:
-        return Capabilities(reason=f"{name} hung: no answer in {timeout_seconds:.0f} s")
+        return Capabilities(reason=f"{name} {_HUNG} in {timeout_seconds:.0f} s")
     except OSError as error:
         return Capabilities(reason=f"no process could be started to probe {name}: {error}")
     with suppress(ValueError, IndexError, KeyError, TypeError):
@@ -173,7 +175,9 @@ def _load(key: _Key) -> Capabilities | None:
     with suppress(OSError, ValueError, KeyError, TypeError, RuntimeError):
         path = _file(key)
         found = _from_dict(json.loads(path.read_text()))
-        if found.usable or time.time() - path.stat().st_mtime < _REASON_VALID_SECONDS:
+        hung = _HUNG in (found.reason or "")
+        valid_seconds = _HANG_VALID_SECONDS if hung else _REASON_VALID_SECONDS
+        if found.usable or time.time() - path.stat().st_mtime < valid_seconds:
             return found
     return None
 

@@ -54,18 +54,28 @@ def find_program() -> Program:
     given = os.environ.get("XVCOMP_FFMPEG")
     path = shutil.which(given or "ffmpeg")
     if path is None:
-        where = f"XVCOMP_FFMPEG is {given!r}, which is no program" if given else "none on the PATH"
-        raise CodecUnavailable(f"it needs the ffmpeg program, and there is {where}: {_INSTALL}")
+        what = (
+            f"XVCOMP_FFMPEG is {given!r}, which is no program" if given else "none is on the PATH"
+        )
+        raise CodecUnavailable(f"it needs the ffmpeg program: {what}; {_INSTALL}")
     status = os.stat(path)
-    return _asked(path, f"{status.st_size}-{status.st_mtime_ns}")
+    found = _asked(path, f"{status.st_size}-{status.st_mtime_ns}")
+    if isinstance(found, str):
+        raise CodecUnavailable(found)
+    return found
 
 
 @cache
-def _asked(path: str, stamp: str) -> Program:
-    text = _output(path, "-version")
+def _asked(path: str, stamp: str) -> Program | str:
+    """Ask once, and keep the reason of a failure, too: a program may take long to say nothing."""
+    try:
+        text = _output(path, "-version")
+    except CodecUnavailable as error:
+        return str(error)
     found = re.match(r"ffmpeg version (\S+)", text)
     if not found:
-        raise CodecUnavailable(f"{path} is no FFmpeg: it answers {text[:80]!r}; {_INSTALL}")
+        answer = f"it answers {text[:40]!r}" if text else "it answers nothing"
+        return f"{path} is no FFmpeg: {answer}; {_INSTALL}"
     return Program(path, found[1], stamp)
 
 
@@ -78,8 +88,8 @@ def _formats(program: Program, encoder: str) -> frozenset[str]:
     found = re.search(r"Supported pixel formats: (.+)", _help(program, encoder))
     if not found:
         raise CodecUnavailable(
-            f"{program.path} (FFmpeg {program.version}) has no encoder {encoder}: it was built "
-            "without; install a build that has it, or name one in XVCOMP_FFMPEG"
+            f"{program.path} (FFmpeg {program.version}) was built without this encoder: install "
+            f"one that has {encoder}, or name it in XVCOMP_FFMPEG"
         )
     return frozenset(found[1].split())
 
@@ -94,7 +104,9 @@ def _output(path: str, *arguments: str) -> str:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise CodecUnavailable(f"{path} does not answer within {_SECONDS:.0f} s") from None
+        raise CodecUnavailable(
+            f"{path} does not answer within {_SECONDS:.0f} s; {_INSTALL}"
+        ) from None
     except OSError as error:
         raise CodecUnavailable(f"{path} cannot be started: {error}; {_INSTALL}") from error
     return done.stdout.decode(errors="replace")
