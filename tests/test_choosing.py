@@ -1,12 +1,19 @@
 """Trials find what pays for a kind of data, and leave alone what a user decided."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
 
 import xvcomp
-from xvcomp.choosing import cropped
+from xvcomp import codecs, solving
+from xvcomp.choosing import choose, cropped, reaches_further
+from xvcomp.codecs import registry
+from xvcomp.codecs.software import X265
+from xvcomp.jobs import step_of
 from xvcomp.pipeline import GroupInput, VariableInput
+from xvcomp.planner import plan as make_plan
 
 
 def _slow_cycle(time=240, height=33, width=49):
@@ -80,3 +87,91 @@ def test_a_crop_is_the_middle_of_every_frame(height, width):
     got = part.variables[0].read(slice(0, 2), slice(0, size[0]), slice(0, size[1]))
     top, left = (30 - size[0]) // 2, (40 - size[1]) // 2
     np.testing.assert_array_equal(got, values[:, :, top : top + size[0], left : left + size[1]])
+
+
+class _Blunt(X265):
+    """Ends 24 dB earlier than the encoder that does its work, and has that one's file sizes."""
+
+    def __init__(self):
+        super().__init__()
+        self.name = "blunt"
+
+    def quantizers(self, bit_depth):
+        return {q: step for q, step in super().quantizers(bit_depth).items() if q >= 24}
+
+    def encode(self, planes, params):
+        return X265().encode(planes, params)
+
+    def probe(self):
+        return codecs.probe("libx265")
+
+
+@pytest.fixture
+def blunt(monkeypatch):
+    monkeypatch.setattr(registry, "_registered", {})
+    registry.register(_Blunt())
+
+
+def _noisy(time=12, height=64, width=80):
+    rng = np.random.default_rng(0)
+    t, y, x = np.ogrid[:time, :height, :width]
+    waves = np.sin(x / 20 + t / 5) * np.cos(y / 20)
+    return (waves + 1e-2 * rng.normal(size=(time, height, width))).astype("f4")
+
+
+def _trials(db, first):
+    """Let a trial choose between x265 and one that ends early."""
+    values = _noisy()
+    cube = xr.Dataset({"a": (("time", "y", "x"), values, {"units": "K"})})
+    (made,) = xvcomp.plan(cube, codec=first, target=xvcomp.Psnr(db)).groups
+    plan = replace(made, codecs=(("libx265", 12), ("blunt", 12)), folds=(1, 2))
+    variable = VariableInput(
+        name="a",
+        bands=1,
+        dtype=values.dtype,
+        fill_values=(),
+        scale=1.0,
+        offset=0.0,
+        read=lambda time, y, x: values[time, None, y, x],
+    )
+    data = GroupInput(variables=(variable,), shape=(12, 1, 64, 80))
+    return choose(plan, data, step_of(db, float(np.ptp(values))))
+
+
+@pytest.mark.parametrize("first", ["libx265", "blunt"])
+def test_a_codec_that_ends_below_the_quality_is_not_chosen(blunt, first):
+    chosen = _trials(58, first)
+    assert chosen.codec == "libx265"
+    assert reaches_further(chosen) == (first == "blunt")
+
+
+def test_a_codec_that_reaches_the_quality_is_compared_by_size(blunt):
+    assert not reaches_further(_trials(30, "blunt"))
+
+
+@pytest.mark.parametrize("larger", [True, False])
+def test_a_codec_that_reaches_further_must_be_smaller_than_doing_without(
+    blunt, larger, monkeypatch, tmp_path
+):
+    cube = xr.Dataset({"a": (("time", "y", "x"), _noisy(), {"units": "K"})})
+    factor = 1e-3 if larger else 1e3
+    monkeypatch.setattr(
+        solving.quality, "_nbytes", lambda groups: _weighted(groups, factor), raising=True
+    )
+    monkeypatch.setattr("xvcomp.api.make_plan", _planned_blunt)
+    path = tmp_path / "c.mp4"
+    report = xvcomp.encode(cube, path, target=xvcomp.Psnr(58))
+    assert report.set_psnr_db["K"] >= 58
+    (group,) = xvcomp.info(path).manifest.groups
+    assert (group.residual is None) == (not larger)
+
+
+def _weighted(groups, factor):
+    return sum(g.nbytes * (1 if g.group.residual is None else factor) for g in groups)
+
+
+def _planned_blunt(*given):
+    made = make_plan(*given)
+    (group,) = made.groups
+    tried = (("blunt", 12), ("libx265", 12))
+    return replace(made, groups=(replace(group, codec="blunt", codecs=tried),))

@@ -4,7 +4,9 @@ A sample is a crop in space with all of its time, for what is to be compared is 
 and transforms use time. Candidates are encoded at one quantiser step, where they differ in
 size and in error. The slope between the two is measured with one more encoding of the
 plan as it was; along it, each candidate's size is moved to the same error. (A Lagrangian
-with the encoders' own factor misjudged that slope by up to a half.)
+with the encoders' own factor misjudged that slope by up to a half.) A codec whose finest
+quantiser is coarser than the step ends where it can do no more: size and slope say nothing
+of what it would take from there on, so one that reaches further is better at any size.
 """
 
 import logging
@@ -20,7 +22,7 @@ from .replacing import or_replaced
 from .results import Override
 from .spec import GroupPlan, Preset
 
-__all__ = ["Trial", "choose", "cropped", "sample_of", "span_of"]
+__all__ = ["Trial", "choose", "cropped", "reaches_further", "sample_of", "span_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +38,11 @@ _MOST_FRAMES = 768
 _MARGIN = 0.99
 """A candidate must be better by 1 %: less is within what a sample can tell."""
 
+_SHORTFALL_DB = 1.0
+"""A codec at its finest falls short where another errs by so much less; encoders differ by less."""
+
+_FURTHER = "it reaches further than "
+
 _MIN_SEGMENT_FRAMES = 32
 """Encoder runs are at least this long, for starting one costs as much as some frames."""
 
@@ -48,11 +55,15 @@ _TRIAL_PRESET: dict[Preset, Preset] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trial:
-    """One candidate, measured on the sample and scaled up to the group."""
+    """One candidate, measured on the sample and scaled up to the group.
+
+    ``ceiling`` is the finest step of its codec, where a finer one was asked for.
+    """
 
     plan: GroupPlan
     nbytes: float
     noise_db: float
+    ceiling: float | None = None
 
 
 def span_of(plan: GroupPlan, data: GroupInput) -> int:
@@ -147,7 +158,7 @@ class _Trials:
     def start(self, plan: GroupPlan) -> Trial:
         """Encode the sample as planned, and measure what a bit is worth."""
         plan, first = or_replaced(plan, lambda each: self.run(each, self.step))
-        second = self.run(plan, self.step * _SLOPE_STEP)
+        second = self.run(plan, max(self.step, first.ceiling or 0.0) * _SLOPE_STEP)
         octaves = math.log2(first.nbytes / second.nbytes)
         if octaves > 0:
             slope = (second.noise_db - first.noise_db) / octaves
@@ -171,17 +182,43 @@ class _Trials:
         except CodecError as error:
             _log.warning("group %r is not coded by %s: %s", plan.name, plan.codec, error)
             return best
+        wins, why = self._compared(best, other, what)
+        if what == "codec" and other.plan.codec == best.plan.codec:
+            # Two foldings of one codec: why it is this codec has been said already.
+            why = best.plan.reasons["codec"]
+        winner = other if wins else best
+        return replace(winner, plan=_with_reason(winner.plan, what, why))
+
+    def _compared(self, best: Trial, other: Trial, what: str) -> tuple[bool, str]:
+        """Say whether the other is better, and why the winner is."""
+        if _outreaches(other, best, what):
+            return True, _FURTHER + _name(best.plan, what)
+        if _outreaches(best, other, what):
+            return False, best.plan.reasons.get(what) or f"{_name(other.plan, what)} ends earlier"
         gain = 1 - self._size_ratio(other, best)
         if gain > 1 - _MARGIN:
-            why = f"a trial: {gain:.0%} below {_name(best.plan, what)}"
-            return replace(other, plan=_with_reason(other.plan, what, why))
-        why = f"a trial: {1 - 1 / (1 - gain):.0%} below {_name(plan, what)}"
-        return replace(best, plan=_with_reason(best.plan, what, why))
+            return True, f"a trial: {gain:.0%} below {_name(best.plan, what)}"
+        return False, f"a trial: {1 - 1 / (1 - gain):.0%} below {_name(other.plan, what)}"
 
     def _size_ratio(self, one: Trial, other: Trial) -> float:
         """Return the ratio of two candidates' sizes at the same error."""
         octaves = (one.noise_db - other.noise_db) / self.db_per_octave
         return float(one.nbytes / other.nbytes * 2**octaves)
+
+
+def reaches_further(plan: GroupPlan) -> bool:
+    """Say whether the codec was chosen because what was planned cannot reach the quality."""
+    return plan.reasons.get("codec", "").startswith(_FURTHER)
+
+
+def _outreaches(one: Trial, other: Trial, what: str) -> bool:
+    """Say whether a candidate gets where the other cannot.
+
+    Where neither reaches the step, the finer codec is better, for corrections start from it;
+    foldings are then compared by size.
+    """
+    short = other.ceiling is not None and other.noise_db > one.noise_db + _SHORTFALL_DB
+    return short and (one.ceiling is None or what == "codec")
 
 
 def _name(plan: GroupPlan, what: str) -> str:
@@ -196,7 +233,8 @@ def _measured(plan: GroupPlan, encoded: EncodedGroup, share: float) -> Trial:
     squares = sum(stats.sum_squares for stats in encoded.stats)
     matrix = len(encoded.group.klt.matrix.data) if encoded.group.klt is not None else 0
     noise_db = 10 * math.log10(squares) if squares > 0 else -math.inf
-    return Trial(plan=plan, nbytes=encoded.nbytes * share + matrix, noise_db=noise_db)
+    nbytes = encoded.nbytes * share + matrix
+    return Trial(plan=plan, nbytes=nbytes, noise_db=noise_db, ceiling=encoded.ceiling)
 
 
 def _choose_fold(trials: _Trials, best: Trial) -> Trial:

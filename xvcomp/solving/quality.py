@@ -1,9 +1,11 @@
 """Meet targets that speak of quality: PSNR and SSIM."""
 
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from ..errors import PlanError, TargetError
+from ..choosing import reaches_further
+from ..errors import CodecError, PlanError, TargetError
 from ..jobs import QualitySet, start_quality
 from ..pipeline import EncodedGroup
 from ..presearch import presearched
@@ -13,6 +15,8 @@ from .beyond import beyond_video
 from .common import Candidate, Teller, encode_set, is_asked_for, keep, point, take
 
 __all__ = ["SsimOf", "solve_psnr", "solve_ssim"]
+
+_log = logging.getLogger(__name__)
 
 SsimOf = Callable[[Sequence[EncodedGroup]], Mapping[str, float]]
 
@@ -56,6 +60,26 @@ def solve_psnr(quality_set: QualitySet, db: float, teller: Teller) -> None:
         if is_asked_for(quality_set.jobs):
             raise
         _search_beyond_video(quality_set, goal, teller)
+    else:
+        if any(reaches_further(job.plan) for job in quality_set.jobs):
+            _or_beyond_video(quality_set, goal, teller)
+
+
+def _or_beyond_video(quality_set: QualitySet, goal: Goal, teller: Teller) -> None:
+    """Do without a codec that got so far alone, if what others would need is smaller."""
+    video = quality_set.encoded
+    try:
+        _search_beyond_video(quality_set, goal, teller)
+    except (CodecError, TargetError) as error:
+        _log.warning("quality set %r stays video: %s", quality_set.name, error)
+        take(quality_set.jobs, video)
+        return
+    if _nbytes(video) <= _nbytes(quality_set.encoded):
+        take(quality_set.jobs, video)
+
+
+def _nbytes(encoded: Sequence[EncodedGroup]) -> int:
+    return sum(each.nbytes for each in encoded)
 
 
 def _search_beyond_video(quality_set: QualitySet, goal: Goal, teller: Teller) -> None:
