@@ -602,7 +602,7 @@ def test_the_command_line_tells_failures_by_its_exit_code(scheduler, tmp_path):
     done = CliRunner().invoke(cli, words)
     assert done.exit_code == 1
     assert "bad     input  cannot read" in done.stdout
-    assert "1 cubes, 1 failed" in done.stdout
+    assert "1 cube, 1 failed" in done.stdout
     assert "1 of 2 cubes" in done.stderr
     bad = CliRunner().invoke(cli, [*words, "--recipe-for", "x"])
     assert bad.exit_code == 2

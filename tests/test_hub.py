@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 import xarray as xr
 from click.testing import CliRunner
 from hub_server import TOKEN, Fault, Hub
+from test_batch import write_cube
 
 import xvcomp
 from xvcomp.containers.taco import Collection, write_taco
@@ -492,3 +494,66 @@ def test_a_local_copy_comes_from_the_hub(run, published, tmp_path):
     path, nbytes = done.stdout.split()
     assert Path(path).read_bytes() == (published / "cubes.tacozip").read_bytes()
     assert int(nbytes) == (published / "cubes.tacozip").stat().st_size
+
+
+BATCHES = """
+import json, sys
+from pathlib import Path
+from xvcomp import Quality, batch
+from xvcomp.batch import cluster
+if __name__ == "__main__":
+    home = Path(sys.argv[1])
+    with cluster.connected(None, 1, home / "dask") as client:
+        for line in sys.stdin:
+            sources, out = json.loads(line)
+            done = batch.run(
+                sources, home / out, scheduler=client.scheduler.address, target=Quality(40),
+                preset="fast", codec="libx265",
+            )
+            cubes = {c.id: [c.reason, c.source_nbytes] for c in done.cubes}
+            print(json.dumps([done.made, cubes]), flush=True)
+"""
+
+
+@pytest.fixture
+def run_batch(run, tmp_path):
+    """Return a function that runs one batch after the other, in a process that knows the hub."""
+    pytest.importorskip("distributed")
+    (tmp_path / "batches.py").write_text(BATCHES)
+    words = (str(tmp_path / "batches.py"), str(tmp_path))
+    with run.start(*words, stdin=subprocess.PIPE) as process:
+
+        def start(source: str, out: str) -> tuple[int, dict[str, list]]:
+            process.stdin.write(json.dumps([[source], out]) + "\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+            assert line, process.communicate()[1]
+            return json.loads(line)
+
+        yield start
+        process.stdin.close()
+        assert process.wait(60) == 0
+
+
+def test_cubes_and_datasets_on_the_hub_are_sources_of_a_batch(hub, run_batch, push, published):
+    for name in ("2020/a.nc", "2021/a.nc", "2021/b.nc"):
+        # No copy of an earlier test's file will do.
+        write_cube(published / name, run=secrets.token_hex())
+    assert push(published).exit_code == 0
+    hub.faults += [Fault("GET", "/resolve/", 429), Fault("GET", "/resolve/"),
+                   Fault("GET", "/tree/", 503)]  # fmt: skip
+    nbytes = (published / "2020/a.nc").stat().st_size
+    all_made = {name: [None, nbytes] for name in ("2020__a", "2021__a", "2021__b")}
+    assert run_batch("hf://datasets/org/cubes", "small") == [3, all_made]
+    assert [fault.times for fault in hub.faults] == [0] * 3
+
+    write_cube(published / "2021/b.nc", run=secrets.token_hex())
+    assert push(published).exit_code == 0
+    # All are there already, but one has changed since.
+    made, cubes = run_batch("hf://datasets/org/cubes/202*/*.nc", "small")
+    assert (made, cubes.keys()) == (1, {"2020__a", "2021__a", "2021__b"})
+
+    made, cubes = run_batch("hf://datasets/org/cubes/cubes.tacozip", "again.tacozip")
+    assert (made, {reason for reason, _ in cubes.values()}) == (len(cubes), {None})
+    with xvcomp.open_taco(published / "cubes.tacozip") as dataset:
+        assert set(cubes) == {row["id"] for row in dataset.rows(columns=["id"])}

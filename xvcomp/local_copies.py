@@ -102,6 +102,7 @@ def local_copy(
     if "://" not in name and "::" not in name:
         yield Path(name)
         return
+    _forget_listings(name, storage_options)
     source = FsspecSource(name, storage_options)
     limit = default_cache_nbytes() if max_nbytes is None else max_nbytes
     if source.nbytes > limit:
@@ -112,6 +113,14 @@ def local_copy(
     entry = _Entry.of(source, name, Path(cache_dir or default_cache_dir()), storage_options)
     with contextlib.ExitStack() as stack:
         yield _held(stack, entry, source, limit, patience_seconds)
+
+
+def _forget_listings(url: str, options: Mapping[str, Any] | None) -> None:
+    """Make a file system ask its server again: what it remembers may be an older version."""
+    import fsspec
+
+    with contextlib.suppress(Exception):  # told by whoever opens it
+        fsspec.core.url_to_fs(url, **(options or {}))[0].invalidate_cache()
 
 
 def _held(

@@ -21,7 +21,7 @@ from .options import (
     quiet_option,
     size_callback,
 )
-from .render import echo_json, format_bytes, table
+from .render import counted, echo_json, format_bytes, table
 
 if TYPE_CHECKING:
     from xvcomp.batch import BatchProgress, BatchResult
@@ -209,8 +209,8 @@ def _text(done: "BatchResult") -> str:
         if len(done.failures) > len(shown):
             lines += [f"... and {len(done.failures) - len(shown)} more, in the report", ""]
     lines.append(
-        f"{done.out}: {len(done.done)} cubes, {len(done.failures)} failed, {done.made} of them "
-        f"worked on in {_duration(done.seconds)}"
+        f"{done.out}: {counted(len(done.done), 'cube')}, {len(done.failures)} failed, "
+        f"{done.made} of them worked on in {_duration(done.seconds)}"
     )
     if done.done:
         lines.append(

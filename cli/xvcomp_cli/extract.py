@@ -7,7 +7,7 @@ import click
 
 from .ls import conditions
 from .options import example, overwrite_option, quiet_option
-from .render import format_bytes
+from .render import counted, format_bytes
 
 if TYPE_CHECKING:
     from xvcomp.containers.taco import Condition
@@ -61,4 +61,5 @@ def extract(
         for path in copy(reader, chosen, out, overwrite=overwrite):
             count, nbytes = count + 1, nbytes + path.stat().st_size
     if not quiet:
-        click.echo(f"{out}: {len(chosen)} samples, {count} files, {format_bytes(nbytes)}")
+        samples = counted(len(set(chosen)), "sample")
+        click.echo(f"{out}: {samples}, {counted(count, 'file')}, {format_bytes(nbytes)}")

@@ -9,7 +9,7 @@ import click
 from xvcomp.errors import PlanError
 
 from .options import example, json_option, names_option
-from .render import echo_json, format_bytes, table
+from .render import counted, echo_json, format_bytes, table
 
 if TYPE_CHECKING:
     from xvcomp.containers.taco import Condition, TacoReader
@@ -87,7 +87,7 @@ def _text(
     chosen = list(columns or [name for name in _SHOWN if name in known])
     found = list(itertools.islice(reader.rows(columns=chosen, where=where), limit + 1))
     rows = [[_cell(name, row[name]) for name in chosen] for row in found[:limit]]
-    told = f"{len(reader)} samples"
+    told = counted(len(reader), "sample")
     if len(found) > limit:
         told += (
             f"; the first {limit}{' that meet the conditions' if where else ''} are shown (--limit)"
@@ -109,7 +109,8 @@ def _cell(name: str, value: Any) -> str:
     if isinstance(value, list):
         value = ",".join(_cell("", each) for each in value)
     text = str(value)
-    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 3]}..."
+    # An id is there to be copied.
+    return text if name == "id" or len(text) <= _WIDTH else f"{text[: _WIDTH - 3]}..."
 
 
 def _value(value: Any) -> Any:

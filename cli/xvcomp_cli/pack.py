@@ -8,7 +8,7 @@ from xvcomp.errors import PlanError
 
 from .options import example, json_option, overwrite_option, quiet_option
 from .progress import ProgressBar
-from .render import echo_json, format_bytes
+from .render import counted, echo_json, format_bytes
 
 __all__ = ["pack"]
 
@@ -90,4 +90,4 @@ def pack(
         echo_json({"paths": [str(path) for path in paths], "samples": len(found), "nbytes": nbytes})
     elif not quiet:
         parts = str(paths[0]) if len(paths) == 1 else f"{paths[0]} .. {paths[-1].name}"
-        click.echo(f"{parts}: {len(found)} samples, {format_bytes(nbytes)}")
+        click.echo(f"{parts}: {counted(len(found), 'sample')}, {format_bytes(nbytes)}")

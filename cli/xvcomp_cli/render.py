@@ -11,7 +11,15 @@ import click
 from xvcomp.results import GroupReport, Report
 from xvcomp.spec import MaxError, Plan, Psnr, Target
 
-__all__ = ["echo_json", "format_bytes", "format_target", "plan_text", "report_text", "table"]
+__all__ = [
+    "counted",
+    "echo_json",
+    "format_bytes",
+    "format_target",
+    "plan_text",
+    "report_text",
+    "table",
+]
 
 _NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?( [kMGT]?B)?")
 
@@ -51,6 +59,11 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _is_number(cell: str) -> bool:
     return cell in ("-", "inf", "exact") or _NUMBER.fullmatch(cell) is not None
+
+
+def counted(count: int, thing: str) -> str:
+    """Write ``1 cube``, ``2 cubes``."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 def format_bytes(nbytes: int) -> str:

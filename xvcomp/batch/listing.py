@@ -29,6 +29,7 @@ _MAX_NAME = 160
 """Characters of an id: file systems take 255 bytes, and temporary names are longer."""
 
 _DATASETS = (".tacozip", ".tacocat")
+_DATASET_HINT = "a dataset is named by its .tacozip or .tacocat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +172,7 @@ def _path(path: Path) -> Iterator[_Found]:
     if path.is_dir() and not _is_one_cube(path):
         inside = sorted(_walk(path))
         if not inside:
-            raise PlanError(f"there is no cube in the folder {path}")
+            raise PlanError(f"there is no cube in the folder {path}; {_DATASET_HINT}")
         for each in inside:
             yield _Found(_name(str(each.relative_to(path))), str(each))
         return
@@ -211,7 +212,7 @@ def _remote(source: str) -> Iterator[_Found]:
         base = path.rstrip("/")
         matches = sorted({_store(p) for p in filesystem.find(path) if _is_cube(p)})
     if not matches:
-        raise FileNotFoundError(errno.ENOENT, "no cube is there", source)
+        raise FileNotFoundError(errno.ENOENT, f"no cube is there; {_DATASET_HINT}", source)
     for match in matches:
         below = match[len(base) :].lstrip("/") if match.startswith(base) else match
         yield _Found(_name(below), filesystem.unstrip_protocol(match))
@@ -224,6 +225,8 @@ def _filesystem(source: str) -> tuple[Any, str]:
         filesystem, path = fsspec.core.url_to_fs(source)
     except (ImportError, ValueError) as error:
         raise PlanError(f"cannot read {source}: {error}") from error
+    # What a hub or store listed for an earlier batch in this process may have changed.
+    filesystem.invalidate_cache()
     return filesystem, str(path)
 
 
