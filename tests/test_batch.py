@@ -609,6 +609,13 @@ def test_the_command_line_tells_failures_by_its_exit_code(scheduler, tmp_path):
     assert "is not PATTERN=RECIPE" in bad.stderr
 
 
+def test_a_url_as_the_target_is_refused_as_one(tmp_path):
+    source = str(write_cube(tmp_path / "a.nc"))
+    done = CliRunner().invoke(cli, ["batch", source, "--out", "s3://bucket/cubes"])
+    assert done.exit_code == 1
+    assert "s3://bucket/cubes is a URL" in done.stderr
+
+
 def test_without_dask_it_is_said_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(xvcomp.PlanError, match=r"pip install 'xvcomp\[dask\]'"):

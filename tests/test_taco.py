@@ -530,6 +530,8 @@ def test_a_window_of_a_large_index_is_enough():
         ("split=train", lambda k: k % 2 == 1),
         ("split~es", lambda k: k % 2 == 0),
         ("stac:time_start>2020-01-20Z", lambda k: k > 19),
+        ("stac:time_start>2020", lambda k: k > 0),
+        ("stac:time_start<2020-01", lambda k: False),
         ("xvcomp:nbytes>0.5", lambda k: True),
         ("internal:current_id==4", lambda k: k == 4),
     ],
@@ -538,6 +540,22 @@ def test_conditions_select_rows(dataset, cubes, text, expected):
     with taco.open_taco(source_of(dataset[0])) as reader:
         rows = reader.rows(columns=["id"], where=[taco.parse_condition(text)])
         assert [row["id"] for row in rows] == [n for k, n in enumerate(cubes.ids) if expected(k)]
+
+
+def test_a_condition_looks_into_lists_of_text(tmp_path, cubes):
+    path = next(cubes.samples()).path
+    bands = {"a": ["B02", "B08"], "b": ["B8A"], "c": None, "d": []}
+    samples = [
+        taco.TacoSample(id=name, path=path, columns={"bands": listed})
+        for name, listed in bands.items()
+    ]
+    taco.write_taco(tmp_path / "d.tacozip", samples, COLLECTION)
+    with taco.open_taco(tmp_path / "d.tacozip") as reader:
+        for text, expected in (("bands~B08", ["a"]), ("bands~B", ["a", "b"]), ("bands~x", [])):
+            rows = reader.rows(columns=["id"], where=[taco.parse_condition(text)])
+            assert [row["id"] for row in rows] == expected
+        with pytest.raises(PlanError, match="cannot be compared"):
+            list(reader.rows(where=[taco.parse_condition("bands=B08")]))
 
 
 def test_rows_come_in_order_and_to_a_limit(dataset, cubes):

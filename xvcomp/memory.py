@@ -121,5 +121,5 @@ def parse_nbytes(text: str | int) -> int:
         return text
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?i?)b?\s*", text.lower())
     if found is None or found[2] not in _UNITS:
-        raise PlanError(f"memory is {text!r}; give bytes, such as 2GB, 1.5GiB or 800MB")
+        raise PlanError(f"{text!r} is no size; give bytes, such as 2GB, 1.5GiB or 800MB")
     return int(float(found[1]) * _UNITS[found[2]])

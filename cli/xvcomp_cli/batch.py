@@ -53,7 +53,7 @@ def _recipes(
     ),
 )
 @click.argument("src", nargs=-1, required=True)
-@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DST",
+@click.option("--out", required=True, metavar="DST",
               help="A folder of cube files, or a dataset NAME.tacozip.")  # fmt: skip
 @encoding_options
 @click.option("--recipe-for", multiple=True, metavar="PATTERN=RECIPE", callback=_recipes,
@@ -80,7 +80,7 @@ def _recipes(
 @json_option
 @quiet_option
 @click.pass_context
-def batch(ctx: click.Context, /, src: tuple[str, ...], out: Path, **given: Any) -> None:
+def batch(ctx: click.Context, /, src: tuple[str, ...], out: str, **given: Any) -> None:
     """Encode all cubes of SRC, verified, to DST, on all cores or on a Dask cluster.
 
     SRC: files, folders, globs, URLs of them (hf://datasets/ORG/NAME/...), a dataset

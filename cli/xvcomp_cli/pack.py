@@ -4,22 +4,11 @@ from pathlib import Path
 
 import click
 
-from xvcomp.errors import PlanError
-
-from .options import example, json_option, overwrite_option, quiet_option
+from .options import example, json_option, overwrite_option, quiet_option, size_callback
 from .progress import ProgressBar
 from .render import counted, echo_json, format_bytes
 
 __all__ = ["pack"]
-
-
-def _part_size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
-    from xvcomp.memory import parse_nbytes
-
-    try:
-        return None if value is None else parse_nbytes(value)
-    except PlanError as error:
-        raise click.BadParameter(str(error)) from error
 
 
 @click.command(
@@ -48,7 +37,7 @@ def _part_size(_ctx: click.Context, _param: click.Parameter, value: str | None) 
     help="A file beside each cube that belongs to it, such as '{id}_mask.tif'.",
 )  # fmt: skip
 @click.option(
-    "--part-size", "part_nbytes", metavar="SIZE", callback=_part_size,
+    "--part-size", "part_nbytes", metavar="SIZE", callback=size_callback,
     help="Cut the dataset into parts of about this, such as 4GB.",
 )  # fmt: skip
 @overwrite_option
@@ -82,9 +71,8 @@ def pack(
         paths = write_taco(out, samples, told, part_nbytes=part_nbytes, overwrite=overwrite)
     unused = sorted(set(columns) - {path.stem for path in found})
     if unused and not quiet:
-        click.echo(
-            f"note: {len(unused)} ids of {columns_file} are no cube: {unused[0]} ...", err=True
-        )
+        ids = counted(len(unused), "id")
+        click.echo(f"note: {columns_file} has {ids} of no cube here: {unused[0]} ...", err=True)
     nbytes = sum(path.stat().st_size for path in paths)
     if as_json:
         echo_json({"paths": [str(path) for path in paths], "samples": len(found), "nbytes": nbytes})

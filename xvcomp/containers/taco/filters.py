@@ -19,7 +19,8 @@ class Condition:
     Parameters
     ----------
     operator : str
-        ``==``, ``!=``, ``>=``, ``<=``, ``>``, ``<``, or ``~`` for text that holds another.
+        ``==``, ``!=``, ``>=``, ``<=``, ``>``, ``<``, or ``~`` for text that holds another,
+        also in a list: ``xvcomp:bands~B08``.
     value : str
         As text; the column says of what type. Empty: what is missing.
     """
@@ -67,9 +68,11 @@ def to_expression(condition: Condition, schema: Any) -> Any:
     if not condition.value and condition.operator in ("==", "!="):
         return field.is_null() if condition.operator == "==" else field.is_valid()
     if condition.operator == "~":
-        if not arrow.types.is_string(kind):
+        listed = arrow.types.is_list(kind) and arrow.types.is_string(kind.value_type)
+        if not (listed or arrow.types.is_string(kind)):
             raise PlanError(f"column {condition.column!r} holds {kind}; ~ is for text")
-        return compute.match_substring(field, condition.value)
+        text = compute.binary_join(field, ",") if listed else field
+        return compute.match_substring(text, condition.value)
     value = _scalar(condition, kind)
     return {
         "==": field == value,
@@ -83,17 +86,23 @@ def to_expression(condition: Condition, schema: Any) -> Any:
 
 def _scalar(condition: Condition, kind: Any) -> Any:
     arrow = import_pyarrow()
-    # Times in the table are UTC, without saying so.
-    text = condition.value.removesuffix("Z") if arrow.types.is_timestamp(kind) else condition.value
+    text = _time(condition.value) if arrow.types.is_timestamp(kind) else condition.value
     try:
         if arrow.types.is_integer(kind):
             # Whole numbers compare with fractions, too.
             whole = text.lstrip("+-").isdigit()
             return arrow.scalar(text).cast(kind if whole else arrow.float64())
         if arrow.types.is_nested(kind) or arrow.types.is_binary(kind):
-            raise PlanError(f"column {condition.column!r} holds {kind}, which has no order")
+            raise PlanError(f"column {condition.column!r} holds {kind}, which cannot be compared")
         return arrow.scalar(text).cast(kind)
     except (arrow.ArrowInvalid, arrow.ArrowNotImplementedError) as error:
         raise PlanError(
             f"column {condition.column!r} holds {kind}; {condition.value!r} is none"
         ) from error
+
+
+def _time(text: str) -> str:
+    """Write a time as pyarrow reads it: a year or a month begins with its first day."""
+    # Times in the table are UTC, without saying so.
+    plain = text.removesuffix("Z")
+    return plain + {4: "-01-01", 7: "-01"}.get(len(plain), "")
