@@ -29,7 +29,7 @@ class _CubeArray(BackendArray):
     Pickles without the file: where it arrives, all arrays of a cube share one open file.
     """
 
-    def __init__(self, manager: FileManager[CubeFile], identity: int, spec: VariableSpec) -> None:
+    def __init__(self, manager: "FileManager[CubeFile]", identity: int, spec: VariableSpec) -> None:
         self._manager, self._identity, self._spec = manager, identity, spec
         self.shape = spec.shape
         self.dtype = np.dtype(spec.dtype)
@@ -139,7 +139,7 @@ def open_cube(
 
 
 def _lazy_dataset(
-    manager: FileManager[CubeFile],
+    manager: "FileManager[CubeFile]",
     cube: CubeFile,
     drop_variables: Iterable[str],
     decode_cf: bool | Mapping[str, Any],

@@ -34,7 +34,6 @@ ALLOWANCE = 1 << 30
 """Bytes of address space that an input may take beyond what the process has."""
 _DEADLY = 60
 _BATCH = 100
-_ROUND = 2000
 
 
 class TooSlow(BaseException):
@@ -62,14 +61,19 @@ def _limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def _serve(pipe: Connection, target: str, seed: int, first: int, last: int, batch: int) -> None:
+def _serve(
+    pipe: Connection, target: str, seed: int, span: tuple[int, int], batch: int, until: float
+) -> None:
     """Be the child: tell of every ``batch`` inputs what came of them."""
     warnings.simplefilter("ignore")
+    first, last = span
     attempt(target, seed, first)  # Makes the seeds, and loads libraries, before the limit.
     signal.signal(signal.SIGALRM, _ring)
     _limit_memory()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for start in range(first, last, batch):
+        if time.time() > until:
+            break
         # A loop in C does not see the alarm; this ends the process.
         faulthandler.dump_traceback_later(_DEADLY + SECONDS * batch, exit=True)
         found = [_timed(target, seed, n) for n in range(start, min(start + batch, last))]
@@ -107,11 +111,11 @@ class _Tally:
             self.slowest, self.peak = max(self.slowest, seconds), max(self.peak, grown)
             self.done += 1
 
-    def run(self, last: int, batch: int) -> int | None:
-        """Let a child try the inputs up to ``last``; returns its exit status if it died."""
+    def run(self, last: int, batch: int, until: float) -> int | None:
+        """Let a child try the inputs up to ``last``; returns its exit status, 0 if all is well."""
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe(duplex=False)
-        words = (theirs, self.target, self.seed, self.done, last, batch)
+        words = (theirs, self.target, self.seed, (self.done, last), batch, until)
         child = context.Process(target=_serve, args=words)
         child.start()
         theirs.close()
@@ -120,7 +124,7 @@ class _Tally:
                 self.add(*ours.recv())
         except EOFError:
             child.join()
-        return child.exitcode if self.done < last else None
+        return child.exitcode
 
 
 def run_target(
@@ -130,14 +134,13 @@ def run_target(
 
     A process that dies is a loss: the input is found by going one by one, and left out.
     """
-    tally, started = _Tally(target, seed, first), time.perf_counter()
-    last = first + count
-    while tally.done < last and time.perf_counter() - started < seconds:
-        end = min(last, tally.done + _ROUND) if seconds < math.inf else last
-        if tally.run(end, _BATCH) is None:
+    tally, started = _Tally(target, seed, first), time.time()
+    last, until = first + count, started + seconds
+    while tally.done < last and time.time() < until:
+        if tally.run(last, _BATCH, until) == 0:
             continue
-        status = tally.run(min(end, tally.done + _BATCH), 1)
-        if status is not None:
+        status = tally.run(min(last, tally.done + _BATCH), 1, math.inf)
+        if status != 0:
             tally.add([(f"LOSS the process ended with status {status}", 0.0)], 0)
     return {
         "inputs": sum(tally.outcomes.values()),
@@ -146,7 +149,7 @@ def run_target(
         "examples": tally.losses[:20],
         "slowest_cpu_seconds": round(tally.slowest, 3),
         "peak_growth_mib": round(tally.peak / 2**20, 1),
-        "seconds": round(time.perf_counter() - started, 1),
+        "seconds": round(time.time() - started, 1),
     }
 
 

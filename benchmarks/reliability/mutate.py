@@ -117,9 +117,10 @@ def _change(holder: Any, key: Any, random: Random) -> None:
     if kind == 0:
         del holder[key]
     elif kind == 1:
-        holder[key] = random.choice(_VALUES)
+        # A copy: what is put in may be changed in turn.
+        holder[key] = copy.deepcopy(random.choice(_VALUES))
     elif isinstance(value, bool) or value is None:
-        holder[key] = random.choice((not value, 1, {}))
+        holder[key] = random.choice((not value, 1, ""))
     elif isinstance(value, int | float):
         near = value + random.choice((-1, 1, 0.5))
         holder[key] = random.choice((*_NUMBERS, -value, value * 2, near))
@@ -128,7 +129,7 @@ def _change(holder: Any, key: Any, random: Random) -> None:
     elif isinstance(value, list) and value:
         holder[key] = random.choice((value[1:], value + value[-1:], value * 3, value[::-1]))
     elif isinstance(value, dict) and isinstance(holder, list):
-        holder.append(value)
+        holder.append(copy.deepcopy(value))
 
 
 _PIECES = (

@@ -25,7 +25,10 @@ __all__ = [
 _MAX_INT = 1 << 63
 
 # numpy reads the text of some dtypes as Python, and fails as Python does.
-_DAMAGE = (TypeError, KeyError, IndexError, AttributeError, OverflowError, SyntaxError, MemoryError)
+_DAMAGE = (
+    TypeError, KeyError, IndexError, AttributeError, OverflowError, SyntaxError, MemoryError,
+    struct.error,
+)  # fmt: skip
 
 Packer = Callable[[Any, str], Any]
 
