@@ -461,6 +461,15 @@ def test_a_change_that_keeps_size_and_time_is_seen_at_either_end(tmp_path):
     assert len(seen) == 7
 
 
+def test_a_changed_file_on_a_server_without_etags_is_seen(tmp_path, web):
+    seen = set()
+    for second in (1, 2, 2):
+        (tmp_path / "a.nc").write_bytes(b"same size")
+        os.utime(tmp_path / "a.nc", (second, second))
+        seen.add(identity.key(f"{web}/a.nc", Options(), {}))
+    assert len(seen) == 2
+
+
 def test_sources_that_lead_to_nothing_are_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "a.txt").touch()
@@ -476,16 +485,9 @@ def test_sources_that_lead_to_nothing_are_refused(tmp_path):
             batch.list_items([source])
 
 
-def test_remote_sources_are_found_named_and_read(tmp_path, monkeypatch):
-    fsspec = pytest.importorskip("fsspec")
-    memory = fsspec.filesystem("memory")
-    data = write_cube(tmp_path / "a.nc").read_bytes()
-    for name in ("/r/2020/a.nc", "/r/2021/a.nc", "/r/s.zarr/zarr.json", "/r/s.zarr/a/c/0"):
-        memory.pipe(name, data)
-    assert [i.id for i in batch.list_items(["memory://r"])] == ["2020__a", "2021__a", "s"]
-    found = batch.list_items(["memory://r/*/a.nc"])
-    assert [i.id for i in found] == ["2020__a", "2021__a"]
-    assert found[0].source == "memory:///r/2020/a.nc"
+@pytest.fixture
+def web(tmp_path):
+    """The folder of a test on a server that tells times of change, and no ETags."""
 
     class Quiet(SimpleHTTPRequestHandler):
         def __init__(self, *args):
@@ -496,10 +498,24 @@ def test_remote_sources_are_found_named_and_read(tmp_path, monkeypatch):
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}/a.nc"
-        memory.pipe("/r/a.nc", data)
-        results = [make_cube(_job(url, tmp_path)), make_cube(_job("memory://r/a.nc", tmp_path))]
+        yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+def test_remote_sources_are_found_named_and_read(tmp_path, web):
+    fsspec = pytest.importorskip("fsspec")
+    memory = fsspec.filesystem("memory")
+    data = write_cube(tmp_path / "a.nc").read_bytes()
+    for name in ("/r/2020/a.nc", "/r/2021/a.nc", "/r/s.zarr/zarr.json", "/r/s.zarr/a/c/0"):
+        memory.pipe(name, data)
+    assert [i.id for i in batch.list_items(["memory://r"])] == ["2020__a", "2021__a", "s"]
+    found = batch.list_items(["memory://r/*/a.nc"])
+    assert [i.id for i in found] == ["2020__a", "2021__a"]
+    assert found[0].source == "memory:///r/2020/a.nc"
+
+    memory.pipe("/r/a.nc", data)
+    urls = (f"{web}/a.nc", "memory://r/a.nc")
+    results = [make_cube(_job(url, tmp_path)) for url in urls]
     assert [(r.kind, r.reason) for r in results] == [(None, None)] * 2
     assert len({r.sha256 for r in results}) == 1
 

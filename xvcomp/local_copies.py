@@ -26,7 +26,13 @@ from .containers.source import FsspecSource, RangeSource
 from .errors import PlanError
 from .memory import parse_nbytes
 
-__all__ = ["DEFAULT_CACHE_NBYTES", "default_cache_dir", "default_cache_nbytes", "local_copy"]
+__all__ = [
+    "DEFAULT_CACHE_NBYTES",
+    "default_cache_dir",
+    "default_cache_nbytes",
+    "local_copy",
+    "version_of",
+]
 
 DEFAULT_CACHE_NBYTES = 20_000_000_000
 _CHUNK = 8 << 20
@@ -35,8 +41,9 @@ _POLL = 0.1
 _LOG = logging.getLogger(__name__)
 # What filesystems call the thing that changes when a file's content does.
 _VERSIONS = (
-    "ETag", "etag", "Content-MD5", "md5Hash", "Last-Modified", "LastModified", "last_modified",
-    "mtime", "created", "version_id", "generation", "sha", "blob_id", "lfs", "xet_hash",
+    "ETag", "etag", "Content-MD5", "Digest", "md5Hash", "md5", "checksum", "Last-Modified",
+    "LastModified", "last_modified", "mtime", "modified", "updated", "created", "version_id",
+    "generation", "sha", "blob_id", "lfs", "xet_hash",
 )  # fmt: skip
 
 
@@ -45,6 +52,11 @@ def default_cache_dir() -> Path:
     own = os.environ.get("XVCOMP_CACHE")
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(own) if own else Path(base) / "xvcomp"
+
+
+def version_of(info: Mapping[str, Any]) -> list[str]:
+    """Return what a filesystem says of a file (``fs.info``) that changes with its content."""
+    return [f"{key}={info[key]}" for key in _VERSIONS if info.get(key) is not None]
 
 
 def default_cache_nbytes() -> int:
@@ -161,8 +173,7 @@ class _Entry:
 
         fs, path = fsspec.core.url_to_fs(url, **(options or {}))
         info = fs.info(path)
-        version = [f"{key}={info[key]}" for key in _VERSIONS if info.get(key) is not None]
-        text = "\n".join([url, str(source.nbytes), *version])
+        text = "\n".join([url, str(source.nbytes), *version_of(info)])
         key = hashlib.sha256(text.encode()).hexdigest()[:32]
         # The suffix tells readers what it is; the rest of a URL may be no file name.
         tail = path.rstrip("/").rsplit("/", 1)[-1].split("?")[0]

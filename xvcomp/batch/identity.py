@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ..local_copies import version_of
 from ..report.journal import key_of
 from ..results import Options
 from ..version import __version__
@@ -16,9 +17,6 @@ __all__ = ["key", "sha256_of"]
 
 _READ = 1 << 20
 _END = 1 << 16
-# What file systems call the version of a file; what is missing is left out.
-_VERSION = ("size", "ETag", "etag", "checksum", "md5", "blob_id", "LastModified", "last_modified",
-            "mtime", "updated", "modified", "version_id")  # fmt: skip
 
 
 def key(source: str, options: Options, extra: dict[str, Any]) -> str:
@@ -89,13 +87,13 @@ def _remote(url: str) -> list[Any]:
 
     filesystem, path = fsspec.core.url_to_fs(url)
     if not filesystem.isdir(path):
-        return _version(filesystem.info(path))
+        return _told(filesystem.info(path))
     inside = filesystem.find(path, detail=True)
-    return [[name, *_version(inside[name])] for name in sorted(inside)]
+    return [[name, *_told(inside[name])] for name in sorted(inside)]
 
 
-def _version(info: dict[str, Any]) -> list[Any]:
-    return [[name, str(info[name])] for name in _VERSION if info.get(name) is not None]
+def _told(info: dict[str, Any]) -> list[str]:
+    return [str(info.get("size")), *version_of(info)]
 
 
 def sha256_of(path: Path) -> str:
