@@ -166,6 +166,17 @@ def test_a_codec_that_reaches_further_must_be_smaller_than_doing_without(
     assert (group.residual is None) == (not larger)
 
 
+@pytest.mark.parametrize("preset", ["fast", "best"])
+def test_the_best_of_a_noisy_field_is_predicted_where_that_is_smaller(
+    preset, monkeypatch, tmp_path
+):
+    noise = np.random.default_rng(3).normal(size=(6, 64, 64)).astype("f4")
+    cube = xr.Dataset({"a": (("time", "y", "x"), noise, {"units": "K"})})
+    report = xvcomp.encode(cube, tmp_path / "c.mp4", target=xvcomp.Psnr(50), preset=preset)
+    assert report.set_psnr_db["K"] >= 50
+    assert report.groups[0].codec == ("none" if preset == "best" else "libx265")
+
+
 def _weighted(groups, factor):
     return sum(g.nbytes * (1 if g.group.residual is None else factor) for g in groups)
 

@@ -24,6 +24,13 @@ PSNR_WINDOW_DB = 0.25
 _REFINEMENTS = 5
 """Encodings that may follow where the quality jumped over the window."""
 
+_HIGH_RATE = 1.5
+"""Bits per sample from which predicted steps may be smaller than a video.
+
+Measured: 2 % on hourly temperatures at 1.8, 18 to 30 % on a noisy NDVI at 2 to 4; a
+Sentinel-2 crop needs more than 2.1, ocean currents more than 1.9.
+"""
+
 
 def solve_psnr(quality_set: QualitySet, db: float, teller: Teller) -> None:
     """Encode a set so that its PSNR reaches ``db``, and hardly more.
@@ -61,8 +68,19 @@ def solve_psnr(quality_set: QualitySet, db: float, teller: Teller) -> None:
             raise
         _search_beyond_video(quality_set, goal, teller)
     else:
-        if any(reaches_further(job.plan) for job in quality_set.jobs):
+        if _might_do_without(quality_set):
             _or_beyond_video(quality_set, goal, teller)
+
+
+def _might_do_without(quality_set: QualitySet) -> bool:
+    """Say whether steps that are predicted, or correct a video, may be smaller than this video."""
+    jobs = quality_set.jobs
+    if is_asked_for(jobs):
+        return False
+    samples = sum(math.prod(job.prepared.data.shape) for job in jobs)
+    bits = 8 * _nbytes(quality_set.encoded) / samples
+    is_thorough = all(job.plan.preset == "best" for job in jobs)
+    return (is_thorough and bits >= _HIGH_RATE) or any(reaches_further(job.plan) for job in jobs)
 
 
 def _or_beyond_video(quality_set: QualitySet, goal: Goal, teller: Teller) -> None:
