@@ -353,7 +353,8 @@ def test_codecs_are_listed_with_what_works():
     found = json.loads(done.stdout)
     assert any(one["usable"] for one in found.values())
     text = run("codecs").stdout
-    assert all(name in text for name in found)
+    assert all(name in text for name in [*found, "libjxl"])
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_demo_leaves_a_cube_a_video_and_a_copy(tmp_path):

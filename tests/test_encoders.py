@@ -207,6 +207,7 @@ def test_auto_needs_no_hardware():
         ("hardware", "no hardware encoder works here.*it needs a GPU"),
         ("h266", "allowed: auto, software, hardware, or one of"),
         ("ffv1", "lossless only"),
+        ("libjxl", "no place for JPEG XL in an MP4"),
     ],
 )
 def test_what_cannot_be_is_refused_with_what_would_help(encoder, words):

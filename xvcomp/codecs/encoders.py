@@ -8,10 +8,15 @@ from . import registry
 from .abc import Capabilities
 from .capabilities import probe
 
-__all__ = ["KINDS", "Encoders"]
+__all__ = ["KINDS", "NEVER", "Encoders"]
 
 KINDS = ("auto", "software", "hardware")
 """What may be asked for besides a name."""
+
+NEVER: Mapping[str, str] = {
+    "libjxl": "FFmpeg has no place for JPEG XL in an MP4; libopenjpeg codes frames one by one, too"
+}
+"""Encoders of FFmpeg that one might look for, and why they cannot be used on any machine."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -75,7 +75,7 @@ class PyavCodec(Codec):
 
         if self.name in av.codec.codecs_available:
             return None
-        return f"PyAV's build of FFmpeg has no encoder {self.name}"
+        return "PyAV's build of FFmpeg lacks this encoder"
 
     def probe(self) -> Capabilities:
         """Encode and decode small clips in this process; see ``Codec.probe``."""

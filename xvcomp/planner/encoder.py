@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ..codecs.encoders import KINDS, Encoders
+from ..codecs.encoders import KINDS, NEVER, Encoders
 from ..errors import PlanError
 from ..results import Override
 from ..spec import Bpppb, Psnr, Quality, Ratio, Target
@@ -72,6 +72,8 @@ def check_encoder(name: str, encoders: Encoders) -> None:
     PlanError
         Saying why, and what would help.
     """
+    if name in NEVER:
+        raise PlanError(f"encoder {name!r} cannot be used anywhere: {NEVER[name]}")
     if name not in encoders.names:
         usable = ", ".join(sorted(encoders.names))
         raise PlanError(
