@@ -61,7 +61,8 @@ def test_it_encodes_plans_and_evaluates_as_the_functions_do(cube, tmp_path):
     assert report.nbytes == path.stat().st_size
     assert cube.video.plan(preset="fast") == xvcomp.plan(cube, preset="fast")
     found = cube.video.evaluate(path)
-    assert found == xvcomp.evaluate(cube, path)
+    # As text: Python 3.13 no longer takes a NaN in a dataclass for equal to itself.
+    assert repr(found) == repr(xvcomp.evaluate(cube, path))
     assert found.groups[0].psnr_db == pytest.approx(report.groups[0].psnr_db, abs=1e-6)
     opened = xvcomp.open(path)
     assert cube.video.evaluate(opened).groups[0].rmse == pytest.approx(found.groups[0].rmse)
