@@ -128,7 +128,7 @@ def _write(ds: "xr.Dataset", temporary: Path, name: str) -> None:
     if name.endswith(".zarr"):
         _write_zarr(ds, temporary)
     elif name.endswith(".zip"):
-        folder = temporary.with_suffix(".zarr")
+        folder = temporary.with_suffix(".folder.tmp")
         try:
             _write_zarr(ds, folder)
             _zip_folder(folder, temporary)
