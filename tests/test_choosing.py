@@ -8,7 +8,7 @@ import xarray as xr
 
 import xvcomp
 from xvcomp import codecs, solving
-from xvcomp.choosing import choose, cropped, reaches_further
+from xvcomp.choosing import choose, cropped, reaches_further, sample_of
 from xvcomp.codecs import registry
 from xvcomp.codecs.software import X265
 from xvcomp.jobs import step_of
@@ -186,3 +186,29 @@ def _planned_blunt(*given):
     (group,) = made.groups
     tried = (("blunt", 12), ("libx265", 12))
     return replace(made, groups=(replace(group, codec="blunt", codecs=tried),))
+
+
+@pytest.mark.parametrize("size", [(200, 300), (140, 150)])
+def test_a_sample_of_large_frames_shows_four_places(size):
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    values = (1000 * rows + columns).astype("f8")[None, None]
+
+    def read(t, y, x):
+        return values[t, :, y, x]
+
+    variable = VariableInput(
+        name="v", bands=1, dtype=np.dtype("f8"), fill_values=(), scale=1.0, offset=0.0, read=read
+    )
+    whole = GroupInput(variables=(variable,), shape=values.shape)
+    sample = sample_of(whole, 16_500)
+    _, _, height, width = sample.shape
+    found = sample.variables[0].read(slice(0, 1), slice(0, height), slice(0, width))[0, 0]
+    assert found.shape == (height, width)
+    ys, xs = np.divmod(found.astype(int), 1000)
+    assert len(np.unique(found)) == found.size
+    for axis, places, length in ((0, ys, size[0]), (1, xs, size[1])):
+        jumps = np.diff(np.take(places, 0, axis=1 - axis))
+        assert (jumps != 1).sum() == 1
+        assert places.min() < length / 2 < places.max()
+    part = sample.variables[0].read(slice(0, 1), slice(20, 50), slice(7, 60))[0, 0]
+    np.testing.assert_array_equal(part, found[20:50, 7:60])

@@ -329,7 +329,8 @@ def _choose(jobs: Sequence[Job], on_progress: OnProgress | None) -> None:
         step = step_of(start_quality(each.target), each.peak)
         for job in each.jobs:
             own = step / math.sqrt(job.multiplicity)
-            plan = choose(job.plan, job.prepared.data, own, _tell(job.plan.name, on_progress))
+            data, tell = job.prepared.data, _tell(job.plan.name, on_progress)
+            plan = choose(job.plan, data, own, tell, span=job.prepared.span)
             if plan.fold != job.plan.fold:
                 job.prepared = prepare(
                     job.prepared.data,

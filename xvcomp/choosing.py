@@ -11,18 +11,22 @@ of what it would take from there on, so one that reaches further is better at an
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .errors import CodecError
-from .pipeline import EncodedGroup, GroupInput, prepare, trial
+from .pipeline import EncodedGroup, GroupInput, Prepared, prepare, trial
 from .pipeline.windows import Reader
 from .planner import choices
 from .replacing import or_replaced
 from .results import Override
 from .spec import GroupPlan, Preset
 
-__all__ = ["Trial", "choose", "cropped", "reaches_further", "sample_of", "span_of"]
+__all__ = ["Trial", "choose", "cropped", "reaches_further", "sample_of", "span_of", "stretch_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -101,18 +105,78 @@ def cropped(data: GroupInput, frames: int, height: int, width: int) -> GroupInpu
 
 
 def sample_of(data: GroupInput, samples: int) -> GroupInput:
-    """Return a part of about so many samples: all of the time, if it is not very long."""
+    """Return a part of about so many samples: all of the time, if it is not very long.
+
+    Of large frames a large part shows four places.
+    """
     time, bands, height, width = data.shape
     time = min(time, _MOST_FRAMES)
     area = max(_LEAST_SIDE**2, samples // (time * bands))
     if area >= height * width and time == data.shape[0]:
         return data
     side = max(_LEAST_SIDE, 8 * int(math.sqrt(area) // 8))
-    return cropped(data, time, side, max(_LEAST_SIDE, area // min(side, height)))
+    size = (side, max(_LEAST_SIDE, area // min(side, height)))
+    # Seams cost bits that the whole does not: patches must be large beside them.
+    return (_patches if min(size) >= 2 * _LEAST_SIDE else cropped)(data, time, *size)
+
+
+def _patches(data: GroupInput, time: int, height: int, width: int) -> GroupInput:
+    """Join the middles of a group's four quarters: one place may be unlike the others."""
+    height, width = min(height, data.shape[2]), min(width, data.shape[3])
+    rows, columns = _halves(height, data.shape[2]), _halves(width, data.shape[3])
+
+    def joined(read: Reader) -> Reader:
+        def read_patches(t: slice, y: slice, x: slice) -> NDArray[Any]:
+            across = list(_within(columns, x))
+            parts = [[read(t, down, right) for right in across] for down in _within(rows, y)]
+            return np.concatenate([np.concatenate(row, axis=-1) for row in parts], axis=-2)
+
+        return read_patches
+
+    variables = tuple(
+        replace(
+            variable,
+            read=joined(variable.read),
+            ignore=None if variable.ignore is None else joined(variable.ignore),
+        )
+        for variable in data.variables
+    )
+    shape = (time, data.shape[1], height, width)
+    return GroupInput(variables=variables, shape=shape, memory=data.memory)
+
+
+def _halves(size: int, whole: int) -> list[tuple[int, slice]]:
+    """Return where each half of a part begins, and what it shows of the whole."""
+    if size >= whole:
+        return [(0, slice(0, whole))]
+    first = size // 2
+    starts = (whole // 4 - first // 2, 3 * whole // 4 - (size - first) // 2)
+    left = min(max(0, starts[0]), whole - size)
+    right = min(max(left + first, starts[1]), whole - (size - first))
+    return [(0, slice(left, left + first)), (first, slice(right, right + size - first))]
+
+
+def _within(halves: Sequence[tuple[int, slice]], part: slice) -> Iterator[slice]:
+    """Yield what a slice of the part shows of the whole."""
+    for begin, shown in halves:
+        start = max(part.start, begin)
+        stop = min(part.stop, begin + shown.stop - shown.start)
+        if start < stop:
+            yield slice(shown.start + start - begin, shown.start + stop - begin)
+
+
+def stretch_of(part: Prepared, span: float) -> float:
+    """Return how much wider the whole's range is than a part's."""
+    return max(1.0, span / part.span) if part.span > 0 else 1.0
 
 
 def choose(
-    plan: GroupPlan, data: GroupInput, step: float, on_trial: Callable[[Trial], None] | None = None
+    plan: GroupPlan,
+    data: GroupInput,
+    step: float,
+    on_trial: Callable[[Trial], None] | None = None,
+    *,
+    span: float = 0.0,
 ) -> GroupPlan:
     """Try the alternatives of a plan, and return the best with the reason.
 
@@ -125,11 +189,14 @@ def choose(
         In unpacked units; the comparison holds near it.
     on_trial : callable, optional
         Called after each trial.
+    span : float
+        Width of the widest band's range in all of the data, of which trials see a part.
     """
     if len(plan.codecs) + len(plan.folds) <= 2:
         return plan
     sample = sample_of(data, _SAMPLES[plan.preset])
-    trials = _Trials(sample, math.prod(data.shape) / math.prod(sample.shape), step, on_trial)
+    share = math.prod(data.shape) / math.prod(sample.shape)
+    trials = _Trials(sample, share, step, on_trial, span)
     best = _choose_fold(trials, trials.start(plan))
     best = _choose_codec(trials, plan, best)
     return best.plan
@@ -153,6 +220,7 @@ class _Trials:
     share: float
     step: float
     on_trial: Callable[[Trial], None] | None
+    span: float = 0.0
     db_per_octave: float = 6.0
 
     def start(self, plan: GroupPlan) -> Trial:
@@ -170,6 +238,7 @@ class _Trials:
         block = (self.sample.shape[2], self.sample.shape[3])
         own = replace(plan, block=block, preset=_TRIAL_PRESET[plan.preset])
         prepared = prepare(self.sample, span=span_of(own, self.sample), block=block, fold=own.fold)
+        prepared.stretch = stretch_of(prepared, self.span)
         found = _measured(plan, trial(prepared, own, step), self.share)
         if self.on_trial is not None:
             self.on_trial(found)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from .choosing import sample_of, span_of
+from .choosing import sample_of, span_of, stretch_of
 from .errors import TargetError
 from .jobs import Job, QualitySet, step_of
 from .pipeline import prepare
@@ -66,4 +66,6 @@ def _sampled_job(job: Job) -> Job:
     data = sample_of(job.prepared.data, _SAMPLE)
     plan = replace(job.plan, block=(data.shape[2], data.shape[3]))
     span = span_of(plan, data)
-    return Job(plan=plan, prepared=prepare(data, span=span, block=plan.block, fold=plan.fold))
+    prepared = prepare(data, span=span, block=plan.block, fold=plan.fold)
+    prepared.stretch = stretch_of(prepared, job.prepared.span)
+    return Job(plan=plan, prepared=prepared)

@@ -54,6 +54,9 @@ class Prepared:
         Per variable.
     band_range : (ndarray, ndarray) of float64, shape (band,)
         Extremes of the folded, gap-free bands.
+    stretch : float
+        For a part that stands for a whole: how much wider the whole's range is. Codes
+        leave room for it, or the part would be coded more finely than the whole can be.
     """
 
     data: GroupInput
@@ -65,6 +68,7 @@ class Prepared:
     moments: klt.Moments
     valid_counts: tuple[int, ...]
     band_range: tuple[NDArray[np.float64], NDArray[np.float64]]
+    stretch: float = 1.0
     cache: dict[tuple[int, int], WindowData] = field(default_factory=dict)
     ranges: dict[bytes, tuple[float, float]] = field(default_factory=dict)
 
@@ -95,8 +99,15 @@ class Prepared:
         names = [_column_name(transform, k) for k in range(transform.n_components)]
         if any(name not in self.ranges for name in names):
             self._measure(transform)
-        low, high = zip(*(self.ranges[name] for name in names), strict=True)
-        return np.array(low), np.array(high)
+        low, high = np.transpose([self.ranges[name] for name in names])
+        room = (high - low) * (self.stretch - 1) / 2
+        return low - room, high + room
+
+    @property
+    def span(self) -> float:
+        """Width of the widest band's range."""
+        low, high = self.band_range
+        return float((high - low).max())
 
     def _measure(self, transform: Klt) -> None:
         """Find extremes once for all components that any step may select: reading costs."""
