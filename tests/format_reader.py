@@ -1,7 +1,8 @@
 """A second reader of cube files, written from ``xvcomp/docs/format.md`` alone.
 
 It uses nothing of xvcomp but the dictionary that the format names. Section numbers are those
-of the document. What it cannot read it refuses: residual packets (sections 8 and 9).
+of the document; residual packets are in ``format_residuals``. It reads groups whose variables
+are of one dtype, and no sidecars of objects.
 """
 
 import base64
@@ -18,6 +19,7 @@ from typing import Any
 
 import av
 import numpy as np
+from format_residuals import corrected, lossless, unpack
 
 PACKET_ENTRY = b"mett" + bytes(6) + b"\0\1" + b"\0application/x-xvcomp\0"
 CONFIGURATIONS = (b"hvcC", b"av1C", b"avcC", b"vvcC", b"glbl")
@@ -170,8 +172,6 @@ class FormatReader:
     def read(self, name: str) -> np.ndarray:
         """Sections 3.2, 3.3, 6 and 7."""
         group = next(g for g in self.manifest["groups"] if name in g["variables"])
-        if group["residual"] is not None:
-            raise NotImplementedError("residual packets")
         values = self.group(group)[:, bands_of(group, name, self.specs)]
         spec = self.specs[name]
         rows, columns = group["repeat"]
@@ -211,17 +211,49 @@ class FormatReader:
         shape: tuple[int, int, int],
         dtype: np.dtype,
     ) -> np.ndarray:
-        """One GOP of one block: sections 6.2, 6.3 and 7."""
+        """One GOP of one block: sections 6 to 9."""
+        counts = [
+            own.stop - own.start
+            for own in (bands_of(group, name, self.specs) for name in group["variables"])
+        ]
+        whole = (shape[0], sum(counts), *shape[1:])
+        spec = group["residual"]
+        if spec is not None and spec["kind"] == "bits":
+            parts = unpack(self.packet(group, block, gop, 1))
+            sizes = [(shape[0], count, *shape[1:]) for count in counts]
+            found = [lossless(p, size, dtype) for p, size in zip(parts, sizes, strict=True)]
+            return np.concatenate(found, axis=1)
+        values = self.video(group, block, gop, shape) if group["klt"] else None
+        classes = None
+        if group["mask"] is not None:
+            classes = mask(self.packet(group, block, gop, 0), whole)
+        if spec is None:
+            out = cast(values, group, dtype, self.specs)
+        else:
+            limits = list(zip(group["valid_min"], group["valid_max"], strict=True))
+            payload = self.packet(group, block, gop, 1)
+            dtypes = [dtype] * len(counts)
+            parts = corrected(payload, spec, counts, dtypes, limits, whole, classes, values)
+            out = np.concatenate(parts, axis=1)
+        return out if classes is None else self.special(group, out, classes)
+
+    def packet(self, group: dict[str, Any], block: int, gop: int, kind: int) -> bytes:
+        """Section 3.2: a mask (kind 0) or a residual packet."""
+        frame = gop * group["gop"] * group["fold"]
+        packet = self.packets.get((frame, group["slot"] + 2 * block + kind), b"")
+        assert zlib.crc32(packet) == array(group["packet_checksums"])[block, kind, gop]
+        return packet
+
+    def video(
+        self, group: dict[str, Any], block: int, gop: int, shape: tuple[int, int, int]
+    ) -> np.ndarray:
+        """Section 6.2."""
         found = components(group, self.planes(group, block, gop), shape[1:])
         levels = found - np.array(group["quantization"]["offsets"])[:, None, None]
-        values = unfolded(inverse(levels, group), group["fold"], group["shape"][1])[: shape[0]]
-        out = cast(values, group, dtype, self.specs)
-        if group["mask"] is None:
-            return out
-        frame, slot = gop * group["gop"] * group["fold"], group["slot"] + 2 * block
-        packet = self.packets.get((frame, slot), b"")
-        assert zlib.crc32(packet) == array(group["packet_checksums"])[block, 0, gop]
-        classes = mask(packet, out.shape)
+        return unfolded(inverse(levels, group), group["fold"], group["shape"][1])[: shape[0]]
+
+    def special(self, group: dict[str, Any], out: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        """Section 7: put special values in place."""
         for name, packed in zip(group["variables"], group["mask"]["specials"], strict=True):
             own = bands_of(group, name, self.specs)
             for number, special in enumerate(array(packed), 1):
@@ -410,11 +442,13 @@ def plane_bits(data: bytes, mode: int, count: int, height: int, width: int) -> n
 
 
 def kept_array(data: bytes, coder: str, dtype: str, shape: list[int]) -> np.ndarray:
-    """Section 5, but for ``lossless`` and ``objects``."""
+    """Section 5, but for ``objects``."""
     if coder == "deflate":
         data, coder = zlib.decompress(data, -15), "raw"
     if coder == "raw":
         return np.frombuffer(data, dtype).reshape(shape)
+    if coder == "lossless":
+        return lossless(data, tuple(shape) or (1,), np.dtype(dtype)).reshape(shape)
     if coder != "ramp":
         raise NotImplementedError(coder)
     kind, a, b = struct.unpack("<Bdd", data)

@@ -4,12 +4,16 @@ import re
 from importlib import resources
 from pathlib import Path
 
+import format_residuals
 import numpy as np
 import pytest
 import xarray as xr
 from format_reader import FormatReader
 
 import xvcomp
+from xvcomp import residual
+from xvcomp.residual import decode_codes
+from xvcomp.residual.integers import pco_encode
 from xvcomp.spec import BandGroup, Manifest, VariableSpec
 
 DOCUMENT = resources.files("xvcomp").joinpath("docs", "format.md").read_text(encoding="utf-8")
@@ -66,6 +70,110 @@ def test_a_reader_written_from_the_document_gets_the_same_samples(case, tmp_path
         np.testing.assert_array_equal(kept, dataset[name].values)
 
 
+BOUNDS = {
+    "above a video": (field(2, "f4"), xvcomp.MaxError(0.05), {"gop": 9}),
+    "gaps": (field(2, "f4", gaps=True), xvcomp.MaxError(2e-4, "range"), {}),
+    "integers": (field(2, "i2"), xvcomp.MaxError(2), {}),
+    "logarithms": (field(1, "f4", gaps=True) - 400, xvcomp.MaxError(0.01, "pointwise"), {}),
+    "lossless": (field(2, "f4", gaps=True), xvcomp.Lossless(), {"gop": 8}),
+    "lossless integers": (field(2, "i2"), xvcomp.Lossless(), {}),
+    "decimals": (np.rint(field(1, "f8")) / 10, xvcomp.Lossless(), {}),
+}
+
+
+@pytest.mark.parametrize("case", BOUNDS)
+def test_it_reads_corrections_and_lossless_packets_alike(case, tmp_path):
+    values, target, options = BOUNDS[case]
+    dataset, path = cube(values), tmp_path / "cube.mp4"
+    xvcomp.encode(dataset, path, target=target, preset="fast", stored=True, **options)
+    ours, theirs = xvcomp.open(path, decode_cf=False), FormatReader(path, DICTIONARY)
+    assert theirs.manifest["groups"][0]["residual"] is not None
+    np.testing.assert_array_equal(theirs.read("t"), ours["t"].values)
+
+
+@pytest.mark.parametrize("rounded", [False, True])
+@pytest.mark.parametrize("gaps", [False, True])
+@pytest.mark.parametrize("shape", [(9, 3, 17, 30), (1, 1, 1, 50), (5, 2, 7, 1), (40, 1, 3, 4)])
+def test_it_decodes_pyramids_alike(shape, gaps, rounded):
+    rng = np.random.default_rng(7)
+    values = np.cumsum(rng.normal(0, 20, shape), axis=3)
+    values = np.rint(values) if rounded else values
+    valid = rng.random(shape) < 0.7 if gaps else None
+    steps, whole = [3.0] * shape[1], [rounded] * shape[1]
+    payload, rebuilt = residual.encode_pyramid(values, steps, rounded=whole, valid=valid)
+    theirs = format_residuals.pyramid(payload, shape, steps, whole, valid)
+    assert theirs.tobytes() == rebuilt.tobytes()
+
+
+def _codes() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(3)
+    y, x = np.mgrid[:90, :120]
+    smooth = 3000 + 900 * np.sin(y / 15) * np.cos(x / 19)
+    patches = (np.sin(y / 9) + np.cos(x / 11) > 0.4).astype("u1")
+    return {
+        "ramp": np.arange(50, dtype="u2"),
+        "falling": np.arange(50, dtype="u2")[::-1],
+        "noise": rng.integers(0, 1 << 32, (4, 5, 6), dtype="u4"),
+        "smooth": (smooth + rng.normal(0, 1, y.shape)).astype("u2"),
+        "repeated": np.repeat(np.repeat(rng.integers(0, 999, (20, 30)), 2, 0), 3, 1).astype("u2"),
+        "palette": rng.choice([7, 1000, 65000], (60, 60)).astype("u2"),
+        "classes": patches,
+        "returning": np.tile(rng.integers(0, 1 << 40, 700), 9).astype("u8"),
+        "text": np.frombuffer(b"a word and another word " * 40, "u1"),
+        "many axes": rng.integers(0, 9, (2, 3, 1, 4, 5, 6)).astype("u1"),
+        "sparse": (rng.random((30, 300)) < 0.003).astype("u4") * 77,
+    }
+
+
+@pytest.mark.parametrize("case", _codes())
+def test_it_decodes_codes_alike(case):
+    given = _codes()[case]
+    payload = residual.encode_codes(given)
+    theirs = format_residuals.codes(payload, given.shape, given.dtype.itemsize)
+    np.testing.assert_array_equal(theirs, given)
+
+
+def test_these_codes_are_of_many_kinds():
+    kinds = {residual.encode_codes(given)[0] for given in _codes().values()}
+    assert kinds == {0, 1, 2, 3, 4, 5, 6, 8}
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i1", "i4", "i8", "u8", "M8[s]"])
+def test_it_decodes_lossless_arrays_alike(dtype):
+    rng = np.random.default_rng(5)
+    values = (rng.normal(0, 50, (6, 1, 20, 30)) * 8).round().astype("f8") / 8
+    if np.dtype(dtype).kind == "f":
+        values[0, 0, 3:9] = np.nan
+        values[1, 0, 0, 0] = -0.0
+    given = (np.abs(values) if dtype == "u8" else values).astype(dtype)
+    payload = residual.encode_lossless(given)
+    theirs = format_residuals.lossless(payload, given.shape, given.dtype)
+    assert theirs.tobytes() == given.tobytes()
+
+
+def test_it_decodes_searched_codes_alike():
+    given = np.random.default_rng(4).integers(0, 1 << 20, 3000, dtype="u4")
+    payload = b"\7" + pco_encode(given, search="auto")
+    theirs = format_residuals.codes(payload, given.shape, given.dtype.itemsize)
+    np.testing.assert_array_equal(theirs, given)
+    np.testing.assert_array_equal(decode_codes(payload, given.shape, given.dtype), given)
+
+
+def test_it_decodes_lattices_exceptions_and_powers_alike():
+    rng = np.random.default_rng(6)
+    k = rng.choice([-40, 3, 90000], (5, 1, 20, 20)).astype(np.int64)
+    head, body = format_residuals.unpack(residual.encode_lattice(k))
+    low, width = format_residuals.varints(head, 2)[0]
+    found = format_residuals.codes(body, k.shape, width).astype(np.int64)
+    np.testing.assert_array_equal(found + format_residuals.signed(low), k)
+    values = rng.normal(0, 1, 500).astype("f4")
+    changed, where = values + 1, rng.random(500) < 0.05
+    format_residuals.except_samples(residual.encode_exceptions(values, where), changed)
+    np.testing.assert_array_equal(changed, np.where(where, values, values + 1))
+    powers = rng.uniform(-1200, 1200, 1000)
+    assert format_residuals.exp2(powers).tobytes() == residual.exp2(powers).tobytes()
+
+
 def test_native_resolution_and_several_groups_read_alike(crop, tmp_path):
     with xr.open_dataset(crop, decode_cf=False) as opened:
         coarse = opened.B11.isel(time=slice(12)).load()
@@ -83,8 +191,9 @@ def test_native_resolution_and_several_groups_read_alike(crop, tmp_path):
 
 
 def test_the_second_reader_uses_nothing_of_xvcomp():
-    source = (Path(__file__).parent / "format_reader.py").read_text(encoding="utf-8")
-    assert re.findall(r"^\s*(?:from|import) xvcomp", source, flags=re.M) == []
+    for name in ("format_reader.py", "format_residuals.py"):
+        source = (Path(__file__).parent / name).read_text(encoding="utf-8")
+        assert re.findall(r"^\s*(?:from|import) xvcomp", source, flags=re.M) == []
 
 
 @pytest.mark.parametrize("kind", [Manifest, BandGroup, VariableSpec])
