@@ -39,10 +39,19 @@ def test_tables_without_results_are_left_alone(tmp_path):
     assert rewritten(text, tmp_path) == text
 
 
+def test_speeds_that_were_not_measured_have_no_column(tmp_path):
+    (tmp_path / PRESETS).parent.mkdir(parents=True)
+    preset = {"bd_rate_mean": -12.34, "bd_rate": {"t2m": -10}}
+    (tmp_path / PRESETS).write_text(json.dumps({"presets": {"fast": preset}}))
+    text = rewritten("<!-- table: presets -->\n<!-- end: presets -->\n", tmp_path)
+    assert "| preset | BD-rate (mean) | cubes |\n" in text
+    assert "| fast | -12.3 % | 1 |\n" in text
+
+
 def test_presets_are_written_as_they_were_measured(tmp_path):
     numbers = {"encode_msamples_per_s": 8.13, "encode_vs_seed": 1.51, "decode_msamples_per_s": 40}
     preset = {"bd_rate_mean": -12.34, "bd_rate": {"t2m": -10, "s1": -14}, **numbers}
     (tmp_path / PRESETS).parent.mkdir(parents=True)
     (tmp_path / PRESETS).write_text(json.dumps({"presets": {"fast": preset}}))
     text = rewritten("<!-- table: presets -->\n<!-- end: presets -->\n", tmp_path)
-    assert "| fast | -12.3 % | 2 | 8.1 | 1.51 | 40.0 |" in text
+    assert "| fast | -12.3 % | 2 | 8.13 | 1.51 | 40.00 |" in text
