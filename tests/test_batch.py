@@ -353,8 +353,11 @@ def test_interrupted_and_killed_it_goes_on_and_the_result_is_the_same(made, sche
     process.wait()
     assert_gone(family)
 
+    # The kill may have come between a cube's line in the journal and its name.
+    there = len(sums(out))
     done = batch.run([source], out, scheduler=scheduler, **CHOICES)
-    assert 0 < done.made < 5
+    assert there >= 1
+    assert done.made == len(undisturbed.cubes) - there
     assert sums(out) == sums(undisturbed.out)
     assert done.cubes == tuple(
         replaced(cube, seconds=mine.seconds)
