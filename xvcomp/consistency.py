@@ -5,6 +5,7 @@ and no loop is run, by a number that has not been held against the others.
 """
 
 import math
+import zlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -76,6 +77,9 @@ def _check_group(
         _check_shape(group, "packet checksums", group.packet_checksums.shape, blocks, 2)
     streams = _check_transform(group, tracks)
     _check_shape(group, "checksums", group.checksums.shape, blocks * streams)
+    specials = group.mask.specials if group.mask is not None else ()
+    if any(len(special.shape) != 1 for special in specials):
+        raise ContainerError(f"{what} has special values that are no list")
     for each in (group.checksums, group.packet_checksums):
         if np.dtype(each.dtype) != np.uint32:
             raise ContainerError(f"{what} has checksums of {each.dtype}, not uint32")
@@ -131,4 +135,8 @@ def _check_transform(group: BandGroup, tracks: Sequence[StreamInfo]) -> int:
             raise ContainerError(
                 f"{what} has frames of {whole.frame}, a track {(info.height, info.width)}"
             )
+    expected = group.streams_crc32
+    found = zlib.crc32(b"".join(info.description for info in tracks[first:last]))
+    if expected not in (None, found):
+        raise ContainerError(f"{what} has tracks whose headers are damaged")
     return whole.streams

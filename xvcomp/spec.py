@@ -379,6 +379,8 @@ class BandGroup:
         What verification found: ``psnr_db``, ``peak``, ``rmse``, ``max_error``.
     target : Target or None
         What was promised for the group, where that is not the file's target.
+    streams_crc32 : int or None
+        CRC-32 over ``StreamInfo.description`` of its tracks, in order.
     """
 
     name: str
@@ -408,6 +410,7 @@ class BandGroup:
     quality_set: str
     measured: Mapping[str, float | None] = field(default_factory=dict)
     target: Target | None = None
+    streams_crc32: int | None = None
 
     def __post_init__(self) -> None:
         if min(self.shape) < 1 or min(self.repeat) < 1 or min(self.block) < 1:
@@ -530,7 +533,7 @@ class Manifest:
         """
         try:
             envelope = msgspec.json.decode(text, type=_Envelope)
-        except (ValueError, RecursionError) as error:
+        except (*_UNREADABLE, RecursionError) as error:
             raise ManifestError(f"the manifest is not readable: {error}") from None
         version = envelope.format_version
         if version < 1:
@@ -545,8 +548,13 @@ class Manifest:
             raise ManifestError("the manifest is damaged: its checksum does not match")
         try:
             return msgspec.json.decode(body, type=cls, dec_hook=_decode)
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        # numpy reads the text of some dtypes as Python, and fails as Python does.
+        except (*_UNREADABLE, KeyError, TypeError, RecursionError, SyntaxError) as error:
             raise ManifestError(f"the manifest is damaged: {error}") from None
+
+
+# Errors of msgspec are no ValueErrors before its version 0.21.
+_UNREADABLE = (ValueError, msgspec.MsgspecError)
 
 
 class _Envelope(msgspec.Struct):
@@ -659,3 +667,8 @@ class StreamInfo:
     height: int
     pix_fmt: str
     extradata: bytes
+
+    @property
+    def description(self) -> bytes:
+        """What, were it changed, could make other samples of the same packets."""
+        return f"{self.decoder} {self.pix_fmt}".encode() + self.extradata

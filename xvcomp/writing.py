@@ -118,6 +118,9 @@ def _add_group(writer: Mp4Writer, encoded: EncodedGroup, slot: int) -> tuple[Ban
                     continue
                 frame = window.window.time.start + gop * group.window
                 writer.add_packet(frame, slot + 2 * block + kind, bytes(payload))
+    if tracks:
+        checksum = zlib.crc32(b"".join(writer.description(track) for track in tracks))
+        placed = replace(placed, streams_crc32=checksum)
     return placed, slot + 2 * blocks
 
 

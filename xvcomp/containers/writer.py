@@ -16,7 +16,7 @@ from ..errors import ContainerError
 from .abc import ContainerWriter
 from .movie import FILE_TYPE, FRAMES_PER_SECOND, PACKET_ENTRY, TICKS, Movie, Track, pack_movie
 from .samples import Samples
-from .segment import Segment, read_segment
+from .segment import Segment, decoder_config, read_segment
 
 __all__ = ["Mp4Writer"]
 
@@ -175,6 +175,14 @@ class Mp4Writer(ContainerWriter):
         position = self._append(*parsed.packets)
         state.append(parsed, position)
         state.first = first
+
+    def description(self, track: int) -> bytes:
+        """Return what readers will know as ``StreamInfo.description``."""
+        first = self._tracks[track].first
+        if first is None:
+            raise ContainerError(f"track {track} has no segments")
+        config = decoder_config(first.sample_entry)
+        return f"{first.decoder} {first.pix_fmt}".encode() + config
 
     def add_packet(self, frame: int, slot: int, payload: bytes) -> None:
         """Add a timed payload. ``(frame, slot)`` is unique; any order is accepted."""
