@@ -126,9 +126,9 @@ def _patches(data: GroupInput, time: int, height: int, width: int) -> GroupInput
     rows, columns = _halves(height, data.shape[2]), _halves(width, data.shape[3])
 
     def joined(read: Reader) -> Reader:
-        def read_patches(t: slice, y: slice, x: slice) -> NDArray[Any]:
+        def read_patches(time: slice, y: slice, x: slice) -> NDArray[Any]:
             across = list(_within(columns, x))
-            parts = [[read(t, down, right) for right in across] for down in _within(rows, y)]
+            parts = [[read(time, down, right) for right in across] for down in _within(rows, y)]
             return np.concatenate([np.concatenate(row, axis=-1) for row in parts], axis=-2)
 
         return read_patches
