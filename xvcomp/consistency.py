@@ -77,12 +77,22 @@ def _check_group(
         _check_shape(group, "packet checksums", group.packet_checksums.shape, blocks, 2)
     streams = _check_transform(group, tracks)
     _check_shape(group, "checksums", group.checksums.shape, blocks * streams)
-    specials = group.mask.specials if group.mask is not None else ()
-    if any(len(special.shape) != 1 for special in specials):
-        raise ContainerError(f"{what} has special values that are no list")
+    _check_specials(group, specs)
     for each in (group.checksums, group.packet_checksums):
         if np.dtype(each.dtype) != np.uint32:
             raise ContainerError(f"{what} has checksums of {each.dtype}, not uint32")
+
+
+def _check_specials(group: BandGroup, specs: Mapping[str, VariableSpec]) -> None:
+    if group.mask is None:
+        return
+    found = [
+        (len(each.shape), np.dtype(each.dtype).newbyteorder("=")) for each in group.mask.specials
+    ]
+    if found != [(1, coded_dtype(specs[name])) for name in group.variables]:
+        raise ContainerError(
+            f"group {group.name!r} has special values of other dtypes than its own"
+        )
 
 
 def _check_shape(group: BandGroup, name: str, shape: tuple[int, ...], *lengths: int) -> None:

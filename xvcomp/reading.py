@@ -85,7 +85,8 @@ class CubeFile:
         """Refuse a manifest that does not fit the file around it."""
         try:
             check_manifest(self.manifest, self.reader.tracks)
-        except (ContainerError, ValueError) as error:
+        # Attributes that are no mapping have none of its methods.
+        except (ContainerError, ValueError, AttributeError) as error:
             raise ContainerError(f"the file contradicts itself: {error}") from error
 
     def group_of(self, name: str) -> BandGroup | None:
