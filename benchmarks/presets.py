@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from .rate_distortion.bdrate import bd_rate
+from .rate_distortion.cubes import RD_CUBES
 from .rate_distortion.points import Results
-from .rate_distortion.run import RD_CUBES
 from .rate_distortion.tables import SEED, curve
 
 __all__ = ["presets_table"]

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from .rate_distortion.bdrate import bd_rate
-from .rate_distortion.bounds import FRACTIONS
 from .rate_distortion.bounds_table import ratios
+from .rate_distortion.cubes import FRACTIONS
 from .rate_distortion.points import Results
 from .rate_distortion.tables import SEED, curve
 

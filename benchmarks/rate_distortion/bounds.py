@@ -6,14 +6,13 @@
 import sys
 
 from .coder import Setting
-from .cubes import Cube, load_cube
+from .cubes import FRACTIONS, Cube, load_cube
 from .peers import array_shapes, stores_integers
 from .points import Results, run_record
 from .run import CODERS, data_folder, measure_missing, parser
 
-__all__ = ["BOUND_CUBES", "FRACTIONS", "bound_settings"]
+__all__ = ["BOUND_CUBES", "bound_settings"]
 
-FRACTIONS = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4)
 """Bounds as fractions of the cube's peak (its range; for be1 10000 DN)."""
 
 BOUND_CUBES = (

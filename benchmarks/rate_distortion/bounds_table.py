@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .bounds import FRACTIONS
+from .cubes import FRACTIONS
 
 __all__ = ["bound_table", "ratios"]
 

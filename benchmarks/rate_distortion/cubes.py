@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 from .fill import fill_gaps
 
-__all__ = ["CUBES", "Cube", "load_cube"]
+__all__ = ["CUBES", "FRACTIONS", "RD_CUBES", "Cube", "load_cube"]
+
+FRACTIONS = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4)
+"""Error bounds that are measured, as parts of the peak."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +199,8 @@ CUBES: Mapping[str, Callable[[Path, str], Cube]] = {
     "glosea4": _simple("glosea4_tsurf_ens", ("tsurf",)),
     "globcurrent": _simple("ocean_globcurrent_agulhas", ("u", "v")),
 }
+
+RD_CUBES = tuple(name for name in CUBES if name != "be1_4bands")
 
 
 def load_cube(folder: Path, name: str) -> Cube:

@@ -6,10 +6,11 @@
 import argparse
 from pathlib import Path
 
+from .cubes import RD_CUBES
 from .ours import XVCOMP_PRESETS
 from .plots import draw
 from .points import Results
-from .run import CODERS, RD_CUBES
+from .run import CODERS
 from .tables import (
     bd_rate_table,
     bounds_table,

@@ -11,14 +11,14 @@ from pathlib import Path
 from time import perf_counter
 
 from .coder import Coder, Setting
-from .cubes import CUBES, Cube, load_cube
+from .cubes import CUBES, RD_CUBES, Cube, load_cube
 from .isolate import CrashError, run_isolated
 from .ours import XVCOMP_PRESETS, Xvcomp
 from .peers import BitRoundZstd, BloscZstd, Jpeg2000, JpegXL, Pcodec, Sperr, Sz3, Zfp
 from .points import Point, Results, measure_errors, run_record
 from .seed import GrayX265, Seed
 
-__all__ = ["CODERS", "RD_CUBES", "measure", "measure_missing"]
+__all__ = ["CODERS", "measure", "measure_missing"]
 
 CODERS: dict[str, Coder] = {
     coder.name: coder
@@ -37,8 +37,6 @@ CODERS: dict[str, Coder] = {
         *(Xvcomp(preset) for preset in XVCOMP_PRESETS),
     )
 }
-
-RD_CUBES = tuple(name for name in CUBES if name != "be1_4bands")
 
 
 def measure(cube: Cube, coder: Coder, setting: Setting) -> Point:

@@ -20,10 +20,9 @@ from time import perf_counter
 from typing import Any
 
 from .coder import Coder, Setting
-from .cubes import Cube, load_cube
+from .cubes import RD_CUBES, Cube, load_cube
 from .isolate import run_isolated
 from .points import run_record
-from .run import CODERS, RD_CUBES, data_folder
 
 __all__ = ["ratios", "timed"]
 
@@ -77,6 +76,8 @@ def ratios(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     """Measure all cubes, writing after each."""
+    from .run import CODERS, data_folder
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("--data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
