@@ -241,7 +241,8 @@ def test_a_full_disk_stops_the_batch_and_the_next_start_goes_on(scheduler, flags
     assert caught.value.errno == errno.ENOSPC
     journal = tmp_path / "out" / ".batch" / "journal.jsonl"
     kept = sums(tmp_path / "out")
-    assert len(kept) == len(journal.read_text().splitlines()) < 8
+    # A cube is in the journal before it has its name: the stop may come between the two.
+    assert len(kept) <= len(journal.read_text().splitlines()) < 8
     assert '"disk"' not in journal.read_text()
     assert sorted(path.name for path in journal.parent.iterdir()) == [".lock", "journal.jsonl"]
     (flags / "room").touch()
@@ -343,7 +344,8 @@ def test_interrupted_and_killed_it_goes_on_and_the_result_is_the_same(made, sche
     assert_gone(family)
     assert process.stderr.read().decode().splitlines()[-1].startswith("xvcomp: error: interrupted")
     assert {path.name for path in state.iterdir()} == {".lock", "journal.jsonl"}
-    assert 1 <= len(sums(out)) < 5
+    # A cube is in the journal before it has its name: the stop may come between the two.
+    assert len(sums(out)) < 5
     assert sums(out).items() <= sums(undisturbed.out).items()
 
     process = start(command(source, out))
@@ -356,7 +358,6 @@ def test_interrupted_and_killed_it_goes_on_and_the_result_is_the_same(made, sche
     # The kill may have come between a cube's line in the journal and its name.
     there = len(sums(out))
     done = batch.run([source], out, scheduler=scheduler, **CHOICES)
-    assert there >= 1
     assert done.made == len(undisturbed.cubes) - there
     assert sums(out) == sums(undisturbed.out)
     assert done.cubes == tuple(
