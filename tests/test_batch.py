@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -376,7 +377,16 @@ def replaced(cube, **changes):
     return type(cube)(**(cube.to_dict() | changes))
 
 
-def test_a_lost_worker_costs_no_cube(made, scheduler, tmp_path):
+def wait_for_lost_result():
+    states = import_module("distributed").Client.current().futures
+    deadline = time.monotonic() + 30
+    while all(state.status != "lost" for state in states.values()):
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("delay", [0, 2], ids=["at work", "with results not fetched yet"])
+def test_a_lost_worker_costs_no_cube(made, scheduler, tmp_path, delay):
     source, undisturbed, _ = made
     killed = []
 
@@ -386,7 +396,10 @@ def test_a_lost_worker_costs_no_cube(made, scheduler, tmp_path):
             family = psutil.Process().children(recursive=True)
             encoders = [p for p in family if "xvcomp.batch.child" in p.cmdline()]
             killed.append(encoders[0].parent())
+            time.sleep(delay)
             killed[0].kill()
+            if delay:
+                wait_for_lost_result()
 
     done = batch.run(
         [source], tmp_path / "out", scheduler=scheduler, on_progress=kill_one, **CHOICES

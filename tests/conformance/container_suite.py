@@ -34,9 +34,15 @@ def encode(values, codec="libx265", pix_fmt="gray12le", options=None):
         stream = container.add_stream(codec, rate=1, options=options or {})
         stream.height, stream.width = values.shape[1:]
         stream.pix_fmt = pix_fmt
+        packets = []
         for i, plane in enumerate(values):
-            container.mux(stream.encode(video_frame(plane, i, pix_fmt)))
-        container.mux(stream.encode(None))
+            packets += stream.encode(video_frame(plane, i, pix_fmt))
+        packets += stream.encode(None)
+        # x265 leaves decoding times undefined in streams of a few frames.
+        delay = max(i - packet.pts for i, packet in enumerate(packets))
+        for i, packet in enumerate(packets):
+            packet.dts = i - delay
+            container.mux(packet)
     return buffer.getvalue()
 
 

@@ -20,6 +20,8 @@ __all__ = ["connected", "spread", "thread_count"]
 _AHEAD = 2
 """Jobs per thread that are handed out; more would only take memory."""
 _WAIT_SECONDS = 60.0
+_TO_COME = ("lost", "pending")
+"""States of a future whose worker went before its result was fetched: it is made again."""
 
 
 @contextmanager
@@ -104,6 +106,9 @@ def spread(client: Any, jobs: Iterable[Job], limits: Limits) -> Iterator[CubeRes
     coming = _distributed().as_completed(futures)
     try:
         for future in coming:
+            if future.status in _TO_COME:
+                coming.add(future)
+                continue
             yield _result(future, at_work.pop(future.key))
             following = next(waiting, None)
             if following is not None:
@@ -121,7 +126,7 @@ def _result(future: Any, job: Job) -> CubeResult:
     if future.status == "finished":
         found: CubeResult = future.result()
         return found
-    if future.status in ("cancelled", "lost"):
+    if future.status == "cancelled":
         raise XvcompError(
             f"the Dask scheduler was lost while {job.id!r} was at work; start the same command "
             "again: it goes on from here"
