@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from itertools import pairwise
 
@@ -13,9 +14,14 @@ from xvcomp import codecs
 from xvcomp.codecs import StreamParams, settings, split
 from xvcomp.codecs.probing import made_planes
 from xvcomp.codecs.pyav import PyavCodec
+from xvcomp.codecs.scheduling import ordinary_priority
 from xvcomp.errors import CodecError, CodecUnavailable
 
 PRESETS = ("fast", "balanced", "best")
+TASKS = "/proc/self/task"
+linux_only = pytest.mark.skipif(
+    not os.path.isdir(TASKS), reason="only Linux lists threads with their scheduling"
+)
 
 
 def usable(name):
@@ -316,3 +322,30 @@ def test_svtav1_does_not_hang_on_narrow_frames(shape):
         [sys.executable, "-c", code], capture_output=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stderr[-500:]
+
+
+def scheduling_of_threads():
+    return {int(thread): os.sched_getscheduler(int(thread)) for thread in os.listdir(TASKS)}
+
+
+@linux_only
+def test_svtav1_makes_no_thread_real_time():
+    codec = usable("libsvtav1")
+    params = StreamParams(bit_depth=10, quantizer=30, preset="fast", gop=3)
+    codec.encode((flickering_clip(64, 64, 3) >> 2,), params)
+    assert os.SCHED_FIFO not in scheduling_of_threads().values()
+
+
+@linux_only
+def test_what_changes_its_scheduling_is_set_back_with_its_threads():
+    stop = threading.Event()
+    worker = threading.Thread(target=stop.wait)
+    before = scheduling_of_threads()
+    with ordinary_priority():
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        worker.start()
+        assert os.sched_getscheduler(worker.native_id) == os.SCHED_BATCH
+    now = scheduling_of_threads()
+    stop.set()
+    worker.join()
+    assert now == before | {worker.native_id: before[os.getpid()]}

@@ -12,6 +12,7 @@ import av
 import numpy as np
 import pytest
 
+from xvcomp.codecs.scheduling import ordinary_priority
 from xvcomp.errors import ContainerError
 
 X265 = "keyint={gop}:min-keyint={gop}:scenecut=0:open-gop=0:info=0:log-level=none:ctu=16:{extra}"
@@ -34,6 +35,8 @@ def encode(values, codec="libx265", pix_fmt="gray12le", options=None):
         stream = container.add_stream(codec, rate=1, options=options or {})
         stream.height, stream.width = values.shape[1:]
         stream.pix_fmt = pix_fmt
+        with ordinary_priority():
+            stream.codec_context.open()
         packets = []
         for i, plane in enumerate(values):
             packets += stream.encode(video_frame(plane, i, pix_fmt))

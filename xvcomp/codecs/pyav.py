@@ -21,6 +21,7 @@ from ..spec import Chroma, Planes, StreamInfo
 from ._frames import FULL_RANGE, Carrier, chroma_size, fill_frame
 from .abc import Capabilities, Codec, StreamParams
 from .decoding import decode_packets, why
+from .scheduling import ordinary_priority
 
 __all__ = ["MP4_OPTIONS", "PyavCodec", "timed"]
 
@@ -183,7 +184,8 @@ class _Run:
         if self.params.threads:
             stream.codec_context.thread_count = self.params.threads
         try:
-            stream.codec_context.open()
+            with ordinary_priority():
+                stream.codec_context.open()
         except av.FFmpegError as error:
             _log.debug("%s was given %s", self.name, self.options)
             raise CodecUnavailable(
