@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 BASE := $(VENV)/.installed-base
 DEV := $(VENV)/.installed-dev
 BENCH := $(VENV)/.installed-bench
+PYTEST := $(BIN)/python -m pytest -q -n logical --maxprocesses 4 --dist loadfile
 
 .PHONY: demo test check bench bench-rd format clean
 
@@ -12,14 +13,14 @@ demo: $(BASE)
 	$(BIN)/xvcomp demo --out demo-out
 
 test: $(DEV)
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 check: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 bench: bench-rd
 

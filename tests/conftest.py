@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from importlib import resources
 from pathlib import Path
 
@@ -15,6 +16,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "slow" in item.keywords:
             item.add_marker(skip)
+
+
+def pytest_configure():
+    # A job that a script starts in the background is told to ignore Ctrl-C, and so are its
+    # children: tests that interrupt them would wait in vain.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
