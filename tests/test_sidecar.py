@@ -5,8 +5,8 @@ import datetime as dt
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+from strategies import plain_dtypes
 
 from xvcomp import ramps, sidecar
 from xvcomp.spec import SidecarEntry
@@ -26,21 +26,8 @@ def round_trip(values):
     return len(data)
 
 
-dtypes = st.one_of(
-    npst.boolean_dtypes(),
-    npst.integer_dtypes(endianness="?"),
-    npst.unsigned_integer_dtypes(endianness="?"),
-    npst.floating_dtypes(endianness="?", sizes=(16, 32, 64)),
-    npst.complex_number_dtypes(endianness="?", sizes=(64, 128)),
-    npst.datetime64_dtypes(endianness="?"),
-    npst.timedelta64_dtypes(endianness="?"),
-    npst.byte_string_dtypes(min_len=1, max_len=4),
-    npst.unicode_string_dtypes(endianness="?", min_len=1, max_len=4),
-)
-
-
 @settings(deadline=None, max_examples=100)
-@given(npst.arrays(dtypes, npst.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=6)))
+@given(npst.arrays(plain_dtypes, npst.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=6)))
 def test_arrays_of_any_dtype_come_back_bit_for_bit(values):
     round_trip(values)
 

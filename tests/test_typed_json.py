@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+from strategies import plain_dtypes
 
 from xvcomp.typed_json import pack_json, unpack_json
 
@@ -52,17 +53,6 @@ def through_json(value):
 
 texts = st.text(st.characters(exclude_categories=()), max_size=8) | st.sampled_from(
     ["$tuple", "$", "NaN", "\ud800", "", "\0"]
-)
-plain_dtypes = st.one_of(
-    npst.boolean_dtypes(),
-    npst.integer_dtypes(endianness="?"),
-    npst.unsigned_integer_dtypes(endianness="?"),
-    npst.floating_dtypes(endianness="?", sizes=(16, 32, 64)),
-    npst.complex_number_dtypes(endianness="?", sizes=(64, 128)),
-    npst.datetime64_dtypes(endianness="?"),
-    npst.timedelta64_dtypes(endianness="?"),
-    npst.byte_string_dtypes(min_len=1, max_len=4),
-    npst.unicode_string_dtypes(endianness="?", min_len=1, max_len=4),
 )
 arrays = npst.arrays(plain_dtypes, npst.array_shapes(min_dims=0, min_side=0, max_side=3))
 leaves = st.one_of(

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from .containers.source import is_url
 from .errors import PlanError
 from .local_copies import local_copy
 
@@ -83,7 +84,7 @@ def source_kind(name: str) -> SourceKind:
     PlanError
         If neither tells.
     """
-    if not _is_url(name):
+    if not is_url(name):
         path = Path(name)
         if not path.exists():
             raise FileNotFoundError(errno.ENOENT, "no such file or folder", name)
@@ -111,13 +112,9 @@ def _tiffs(path: Path) -> list[Path]:
     return sorted(p for p in path.iterdir() if p.suffix.lower() in SOURCE_SUFFIXES["geotiff"])
 
 
-def _is_url(name: str) -> bool:
-    return "://" in name or "::" in name
-
-
 def _local(name: str, kind: SourceKind, copies: ExitStack) -> str:
     """Borrow a copy of a remote file, for readers that need one on disk."""
-    if not _is_url(name) or (kind == "zarr" and not name.lower().endswith(".zip")):
+    if not is_url(name) or (kind == "zarr" and not name.lower().endswith(".zip")):
         return name
     if sys.platform == "win32":  # which lacks the locks of a cache that is shared
         import fsspec
@@ -172,7 +169,7 @@ def _open_zarr(name: str, path: str, group: str | None) -> "xr.Dataset":
     with warnings.catch_warnings():
         # Stores without consolidated metadata are read all the same.
         warnings.filterwarnings("ignore", category=RuntimeWarning, message=".*consolidated.*")
-        if group is None and not _is_url(path):
+        if group is None and not is_url(path):
             _refuse_groups(name, list(zarr.open_group(store, mode="r").group_keys()))
         return xr.open_dataset(
             store, engine="zarr", decode_cf=False, chunks=None, group=group or None

@@ -20,6 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ..output import write_json
+
 FRAMES_PER_CHUNK = 16
 
 
@@ -116,10 +118,7 @@ def main() -> None:
         for step in ("encode", "decode"):
             found[step] = _step([*size, f"--step={step}", f"--folder={folder}"])
             print(step, found[step], file=sys.stderr)
-    text = json.dumps(found, indent=2)
-    print(text)
-    if given.json:
-        given.json.write_text(text + "\n", encoding="utf-8")
+    write_json(found, given.json)
 
 
 if __name__ == "__main__":

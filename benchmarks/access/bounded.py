@@ -37,6 +37,8 @@ from xvcomp.pipeline.encoded import forms_of
 from xvcomp.planes import chroma_of
 from xvcomp.spec import GroupPlan, MaxError
 
+from ..output import write_json
+
 CUBES: dict[str, tuple[tuple[str, ...], int | None]] = {
     "s2_worldcereal_be1": (("B02", "B03", "B04", "B08"), None),
     "era5_t2m_uk_hourly": (("t2m",), None),
@@ -166,10 +168,7 @@ def main() -> None:
                     record |= measure(plan, prepared, bound, given.repeats)
                     print(json.dumps(record), file=sys.stderr)
                     found.append(record)
-    text = json.dumps(found, indent=1)
-    print(text)
-    if given.json:
-        given.json.write_text(text + "\n", encoding="utf-8")
+    write_json(found, given.json)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ empty cache: other work on the machine only ever adds time.
 """
 
 import argparse
-import json
 import math
 import os
 import sys
@@ -27,6 +26,8 @@ import xarray as xr
 
 import xvcomp
 from xvcomp.reading import CubeFile
+
+from ..output import write_json
 
 GOPS = (1, 8, 16, 32, 64, 0)
 CUBES: dict[str, tuple[str, ...]] = {
@@ -103,11 +104,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     found = [table(name, own, given.preset, given.psnr) for name, own in CUBES.items()]
-    text = json.dumps(found, indent=1)
-    print(text)
-    if given.json:
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_text(text + "\n", encoding="utf-8")
+    write_json(found, given.json)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ of decoded GOPs is held to two of them, for these cubes would fit into it.
 
 import argparse
 import itertools
-import json
 import os
 import tempfile
 import time
@@ -26,6 +25,8 @@ import zarr
 
 import xvcomp
 from xvcomp.containers.source import LocalSource
+
+from ..output import write_json
 
 WINDOW = {"time": 8, "y": 64, "x": 64}
 CUBES = {"seviri_hrv_5min_a": "hrv", "s2_eolearn_ndvi": ""}
@@ -156,11 +157,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     found = [compare(name, given.psnr, given.gop, given.count) for name in CUBES]
-    text = json.dumps(found, indent=1)
-    print(text)
-    if given.json:
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_text(text + "\n", encoding="utf-8")
+    write_json(found, given.json)
 
 
 if __name__ == "__main__":

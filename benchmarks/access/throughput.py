@@ -10,7 +10,6 @@ memory; ``planes`` copies them to numpy; ``pipeline`` gives checked samples.
 """
 
 import argparse
-import json
 import math
 import os
 import tempfile
@@ -27,6 +26,8 @@ from xvcomp.codecs.decoding import _decoded, _open_decoder
 from xvcomp.parts import GroupParts, Part
 from xvcomp.planes import chroma_of
 from xvcomp.reading import CubeFile
+
+from ..output import write_json
 
 CUBES: dict[str, tuple[str, ...]] = {
     "seviri_hrv_5min_a": ("hrv",),
@@ -104,10 +105,7 @@ def main() -> None:
                 target=xvcomp.Quality(given.quality),
             )  # fmt: skip
             found[name] = measure(path)
-    text = json.dumps(found, indent=1)
-    print(text)
-    if given.json:
-        given.json.write_text(text + "\n", encoding="utf-8")
+    write_json(found, given.json)
 
 
 if __name__ == "__main__":

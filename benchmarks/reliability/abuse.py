@@ -6,7 +6,6 @@
 import argparse
 import gc
 import io
-import json
 import multiprocessing
 import os
 import sys
@@ -21,6 +20,7 @@ import psutil
 
 import xvcomp
 
+from ..output import write_json
 from .corpus import KINDS, encoded, tiny
 from .targets import loaded, snapshot
 
@@ -131,10 +131,7 @@ def main() -> int:
     asked = parser.parse_args()
     found: dict[str, Any] = {"soak": soak(asked.cycles, 60 * asked.minutes), "crowd": crowd()}
     found["regions"] = {kind: regions(kind, asked.stride) for kind in KINDS}
-    text = json.dumps(found, indent=1)
-    if asked.out:
-        asked.out.write_text(text + "\n")
-    sys.stdout.write(text + "\n")
+    write_json(found, asked.out)
     lost = found["crowd"]["losses"] + sum(each["losses"] for each in found["regions"].values())
     return int(lost > 0)
 

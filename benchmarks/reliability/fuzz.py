@@ -7,7 +7,6 @@ with ``--target T --first i --count 1``.
 
 import argparse
 import faulthandler
-import json
 import math
 import multiprocessing
 import resource
@@ -24,6 +23,7 @@ from random import Random
 from types import FrameType
 from typing import Any
 
+from ..output import write_json
 from .targets import TARGETS
 
 __all__ = ["attempt", "campaign", "run_target"]
@@ -178,10 +178,7 @@ def main() -> int:
         found = {t: run_target(t, asked.count, asked.seed, asked.first) for t in asked.target}
     else:
         found = campaign(asked.scale, asked.seed, asked.target, asked.seconds)
-    text = json.dumps(found, indent=1)
-    if asked.out:
-        asked.out.write_text(text + "\n")
-    sys.stdout.write(text + "\n")
+    write_json(found, asked.out)
     return int(any(each["losses"] for each in found.values()))
 
 

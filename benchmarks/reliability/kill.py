@@ -5,7 +5,6 @@ one; whatever else lies about must be a hidden temporary file.
 """
 
 import argparse
-import json
 import os
 import random
 import signal
@@ -23,6 +22,7 @@ import xarray as xr
 import xvcomp
 from xvcomp.sinks import write_dataset
 
+from ..output import write_json
 from .corpus import KINDS
 from .targets import snapshot
 
@@ -171,10 +171,7 @@ def main() -> int:
     asked = parser.parse_args()
     found = {kind: kill_in_process(kind, asked.count, asked.seed) for kind in ("encode", "decode")}
     found["batch"] = kill_batch(asked.batches, asked.seed)
-    text = json.dumps(found, indent=1)
-    if asked.out:
-        asked.out.write_text(text + "\n")
-    sys.stdout.write(text + "\n")
+    write_json(found, asked.out)
     return int(any(each["losses"] for each in found.values()))
 
 

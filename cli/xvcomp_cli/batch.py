@@ -1,14 +1,11 @@
 """``xvcomp batch``: many cubes to a folder of files or one dataset, on all cores or a cluster."""
 
-import sys
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
+from rich.progress import TextColumn
 
 from .options import (
     encoding_options,
@@ -21,6 +18,7 @@ from .options import (
     quiet_option,
     size_callback,
 )
+from .progress import Bar
 from .render import counted, echo_json, format_bytes, table
 
 if TYPE_CHECKING:
@@ -124,34 +122,13 @@ def batch(ctx: click.Context, /, src: tuple[str, ...], out: str, **given: Any) -
         ctx.exit(1)
 
 
-class _Display:
+class _Display(Bar):
     """Progress on stderr: a bar for a person who watches, now and then a line for a log."""
 
     def __init__(self, *, quiet: bool) -> None:
-        self._quiet, self._watched = quiet, sys.stderr.isatty() and not quiet
-        self._bar = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[detail]}"),
-            console=Console(stderr=True),
-            transient=True,
-            disable=not self._watched,
-        )
-        self._task: TaskID | None = None
-        self._stage, self._said = "", -_LINE_SECONDS
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bar.stop()
+        super().__init__(TextColumn("{task.fields[detail]}"), quiet=quiet)
+        self._quiet = quiet
+        self._said = -_LINE_SECONDS
 
     def update(self, progress: "BatchProgress") -> None:
         """Show one step."""

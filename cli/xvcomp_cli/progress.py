@@ -21,7 +21,7 @@ from rich.text import Text
 
 from xvcomp import results
 
-__all__ = ["ProgressBar"]
+__all__ = ["Bar", "ProgressBar"]
 
 
 class _Count(ProgressColumn):
@@ -43,25 +43,27 @@ class _Rate(ProgressColumn):
         return Text(f"{speed:,.0f} {task.fields['unit']}/s", style="progress.data.speed")
 
 
-class ProgressBar:
-    """A context whose ``update`` takes the library's progress; silent without a terminal."""
+class Bar:
+    """A bar on stderr while a context is open; silent without a terminal.
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        shown = sys.stderr.isatty() and not quiet
+    Parameters
+    ----------
+    columns : ProgressColumn
+        What stands behind the spinner, the description and the bar.
+    quiet : bool
+    """
+
+    def __init__(self, *columns: ProgressColumn, quiet: bool) -> None:
+        self._watched = sys.stderr.isatty() and not quiet
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
-            _Count(),
-            _Rate(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[detail]}", style="dim"),
+            *columns,
             console=Console(stderr=True),
             transient=True,
-            disable=not shown,
+            disable=not self._watched,
         )
-        self._lock = threading.Lock()
         self._stage = ""
         self._task: TaskID | None = None
 
@@ -76,6 +78,21 @@ class ProgressBar:
         trace: TracebackType | None,
     ) -> None:
         self._bar.stop()
+
+
+class ProgressBar(Bar):
+    """A bar whose ``update`` takes the library's progress."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        super().__init__(
+            _Count(),
+            _Rate(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[detail]}", style="dim"),
+            quiet=quiet,
+        )
+        self._lock = threading.Lock()
 
     def update(self, progress: results.Progress) -> None:
         """Show one step. May be called from any thread."""

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from ..containers.source import is_url
 from ..containers.taco import Collection, TacoSample, write_taco
 from ..cube_columns import cube_columns
 from ..errors import ContainerError
 from .items import CubeResult
-from .listing import is_url
 from .workspace import Workspace
 
 __all__ = ["assemble"]

@@ -7,15 +7,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ..containers.source import is_url
 from ..local_copies import version_of
 from ..report.journal import key_of
 from ..results import Options
 from ..version import __version__
-from .listing import dataset_of, is_url
+from .listing import dataset_of
 
 __all__ = ["key", "sha256_of"]
 
-_READ = 1 << 20
 _END = 1 << 16
 
 
@@ -98,8 +98,5 @@ def _told(info: dict[str, Any]) -> list[str]:
 
 def sha256_of(path: Path) -> str:
     """Return a file's checksum."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while part := file.read(_READ):
-            digest.update(part)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from .. import api, masks, opening, sources
+from ..containers.source import is_url
 from ..containers.source import open_source as open_bytes
 from ..dataset import StoredVariable, describe
 from ..errors import CodecError, ContainerError, ErrorBoundExceeded, PlanError, TargetError
@@ -21,7 +22,7 @@ from ..planner.facts import frame_axes
 from ..results import Options, Report
 from .identity import sha256_of
 from .items import CubeResult, FailureKind, Task
-from .listing import CUBE_SUFFIXES, is_sample, is_url
+from .listing import CUBE_SUFFIXES, is_sample
 
 __all__ = ["Job", "make_cube", "opened"]
 

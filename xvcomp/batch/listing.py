@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ..containers.source import is_url
 from ..errors import PlanError
 from ..sources import SOURCE_SUFFIXES, source_kind
 from .items import Item
 
-__all__ = ["CUBE_SUFFIXES", "dataset_of", "is_sample", "is_url", "list_items"]
+__all__ = ["CUBE_SUFFIXES", "dataset_of", "is_sample", "list_items"]
 
 CUBE_SUFFIXES = (".mp4", ".m4v")
 """Cube files can be sources, too: to be encoded anew."""
@@ -38,11 +39,6 @@ class _Found:
 
     name: str
     source: str
-
-
-def is_url(source: str) -> bool:
-    """Tell a URL that fsspec knows from a local path."""
-    return "://" in source or "::" in source
 
 
 def is_sample(source: str) -> bool:

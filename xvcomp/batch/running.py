@@ -14,6 +14,7 @@ import psutil
 
 from ..api import options_of
 from ..codecs.capabilities import all_capabilities
+from ..containers.source import is_url
 from ..containers.taco.rows import import_pyarrow
 from ..errors import PlanError
 from ..pipeline.parallel import cpu_count
@@ -24,7 +25,7 @@ from .assembling import assemble
 from .identity import key
 from .items import BatchProgress, BatchResult, CubeResult, Item
 from .job import Job
-from .listing import is_url, list_items
+from .listing import list_items
 from .page import write_report
 from .worker import Limits
 from .workspace import Workspace

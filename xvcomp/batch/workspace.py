@@ -22,12 +22,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..containers.source import is_url
 from ..containers.taco.publish import CAT_NAME, refuse_existing
 from ..errors import PlanError
 from ..report.json_lines import JsonLines, sole_user
 from .identity import sha256_of
 from .items import CubeResult, Item
-from .listing import is_url
 
 __all__ = ["ARCHIVE_SUFFIX", "Workspace"]
 

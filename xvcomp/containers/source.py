@@ -27,6 +27,7 @@ __all__ = [
     "RangeSource",
     "SliceSource",
     "Source",
+    "is_url",
     "open_source",
     "read_coalesced",
 ]
@@ -306,11 +307,16 @@ def open_source(source: Source, storage_options: Mapping[str, Any] | None = None
         member = open_member(os.fspath(source), storage_options)
         if member is not None:
             return member
-    if isinstance(source, str) and ("://" in source or "::" in source):
+    if isinstance(source, str) and is_url(source):
         return FsspecSource(source, storage_options)
     if isinstance(source, str | os.PathLike):
         return LocalSource(source)
     return FileSource(source)
+
+
+def is_url(name: str) -> bool:
+    """Tell a URL that fsspec knows, chained or not, from a local path."""
+    return "://" in name or "::" in name
 
 
 def _may_be_member(name: str) -> bool:

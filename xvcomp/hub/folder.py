@@ -23,7 +23,6 @@ __all__ = ["Published", "make_dataset"]
 
 _CAT = ".tacocat"
 _NEEDED = ("xvcomp:raw_nbytes", "xvcomp:nbytes", "xvcomp:bands", "xvcomp:codec", "xvcomp:psnr")
-_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -231,11 +230,8 @@ def _digests(
     for name in names:
         if on_progress is not None:
             on_progress(Progress(stage="checksum", done=0, total=0, unit="files", detail=name))
-        digest = hashlib.sha256()
         with (folder / name).open("rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-        yield digest.hexdigest(), name
+            yield hashlib.file_digest(file, "sha256").hexdigest(), name
 
 
 def _replace(made: Path, target: Path) -> None:

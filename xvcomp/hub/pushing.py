@@ -24,7 +24,6 @@ _IGNORED = {".git", ".cache", ".huggingface", ".DS_Store", "__pycache__"}
 _LAST = ("SHA256SUMS", "README.md")
 _BATCH_FILES = 50
 _BATCH_NBYTES = 2_000_000_000
-_BLOCK = 1 << 20
 _REPO = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -185,9 +184,7 @@ def _same(path: Path, there: _Remote | None) -> bool:
 
 def _digest(path: Path, digest: Any) -> str:
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return str(digest.hexdigest())
+        return hashlib.file_digest(file, lambda: digest).hexdigest()
 
 
 def _batches(names: Iterable[str], files: Mapping[str, Path]) -> Iterator[list[str]]:

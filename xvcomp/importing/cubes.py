@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..containers.source import LocalSource, RangeSource, open_source
+from ..containers.source import LocalSource, RangeSource, is_url, open_source
 from ..errors import ContainerError, PlanError
 from .tortilla import Member, is_tortilla, read_members
 
@@ -85,8 +85,7 @@ def find_cubes(source: str | os.PathLike[str]) -> Iterator[SeedCube]:
         If there is no cube.
     """
     name = os.fspath(source)
-    remote = "://" in name or "::" in name
-    if remote or not Path(name).is_dir():
+    if is_url(name) or not Path(name).is_dir():
         found = _in_archive(open_source(name), Path(name.rstrip("/")).stem)
     else:
         found = _in_folder(Path(name))

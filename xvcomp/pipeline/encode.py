@@ -23,7 +23,6 @@ from ..spec import (
 from ..transforms import klt, quantize
 from .correct import Correction
 from .encoded import (
-    EMPTY,
     Clock,
     EncodedGroup,
     EncodedWindow,
@@ -31,9 +30,8 @@ from .encoded import (
     correction_packets,
     crc32_of,
     forms_of,
-    limits_of,
+    group_of,
     mask_packets,
-    mask_spec,
     measure_window,
 )
 from .parallel import cpu_count, map_ordered
@@ -130,32 +128,16 @@ def _coding(
     finest = quantize.smallest_step(low, high, plan.bit_depth)
     quantizer, code_step = _choose_quantizer(codec, plan.bit_depth, step, finest)
     layout, smallest = _layout(plan, codec, transform.n_components)
-    group = BandGroup(
-        name=plan.name,
-        variables=plan.variables,
-        frame_dim=plan.frame_dim,
-        y_dim=plan.y_dim,
-        x_dim=plan.x_dim,
-        shape=prepared.data.shape,
-        repeat=plan.repeat,
+    group = group_of(
+        prepared,
+        plan,
         fold=plan.fold,
-        gop=plan.gop,
-        block=plan.block,
         codec=plan.codec,
-        preset=plan.preset,
         quantizer=quantizer,
         quantization=quantize.fit(low, high, plan.bit_depth, code_step),
         klt=transform,
         layout=layout,
-        mask=mask_spec(prepared),
         residual=None if correction is None else correction.spec,
-        first_track=0,
-        slot=0,
-        valid_min=limits_of(prepared.valid_min),
-        valid_max=limits_of(prepared.valid_max),
-        checksums=EMPTY,
-        packet_checksums=EMPTY,
-        quality_set=plan.quality_set,
     )
     params = StreamParams(
         chroma=planes.chroma_of(plan.layout),

@@ -10,14 +10,22 @@ from numpy.typing import NDArray
 
 from .. import masks
 from ..metrics import ErrorStats
-from ..spec import Array, BandGroup, MaskSpec
+from ..spec import (
+    Array,
+    BandGroup,
+    GroupPlan,
+    Klt,
+    Layout,
+    MaskSpec,
+    Quantization,
+    ResidualSpec,
+)
 from .correct import Correction, Gop, encode_correction
 from .prepare import Prepared, WindowData
 from .samples import VariableForm
 from .windows import GroupInput, Window
 
 __all__ = [
-    "EMPTY",
     "Clock",
     "EncodedGroup",
     "EncodedWindow",
@@ -25,13 +33,12 @@ __all__ = [
     "correction_packets",
     "crc32_of",
     "forms_of",
-    "limits_of",
+    "group_of",
     "mask_packets",
-    "mask_spec",
     "measure_window",
 ]
 
-EMPTY = Array.of(np.zeros((0, 0), dtype=np.uint32))
+_EMPTY = Array.of(np.zeros((0, 0), dtype=np.uint32))
 
 
 class Payload(Protocol):
@@ -115,12 +122,59 @@ def forms_of(data: GroupInput) -> tuple[VariableForm, ...]:
     return tuple(VariableForm(v.bands, v.dtype) for v in data.variables)
 
 
-def limits_of(values: tuple[float, ...]) -> tuple[float | None, ...]:
+def _limits_of(values: tuple[float, ...]) -> tuple[float | None, ...]:
     """Put ``None`` for the range of a variable without valid samples."""
     return tuple(None if np.isnan(value) else value for value in values)
 
 
-def mask_spec(prepared: Prepared) -> MaskSpec | None:
+def group_of(
+    prepared: Prepared,
+    plan: GroupPlan,
+    *,
+    fold: int = 1,
+    codec: str = "none",
+    quantizer: int | None = None,
+    quantization: Quantization | None = None,
+    klt: Klt | None = None,
+    layout: Layout | None = None,
+    residual: ResidualSpec | None = None,
+    bit_exact: bool = False,
+) -> BandGroup:
+    """Describe a group: everything but checksums and the place in a file.
+
+    Without a codec, packets alone carry it. What is ``bit_exact`` needs neither a mask nor
+    the ranges of its variables.
+    """
+    return BandGroup(
+        name=plan.name,
+        variables=plan.variables,
+        frame_dim=plan.frame_dim,
+        y_dim=plan.y_dim,
+        x_dim=plan.x_dim,
+        shape=prepared.data.shape,
+        repeat=plan.repeat,
+        fold=fold,
+        gop=plan.gop,
+        block=plan.block,
+        codec=codec,
+        preset=plan.preset,
+        quantizer=quantizer,
+        quantization=quantization,
+        klt=klt,
+        layout=layout,
+        mask=None if bit_exact else _mask_spec(prepared),
+        residual=residual,
+        first_track=0,
+        slot=0,
+        valid_min=() if bit_exact else _limits_of(prepared.valid_min),
+        valid_max=() if bit_exact else _limits_of(prepared.valid_max),
+        checksums=_EMPTY,
+        packet_checksums=_EMPTY,
+        quality_set=plan.quality_set,
+    )
+
+
+def _mask_spec(prepared: Prepared) -> MaskSpec | None:
     """List the special values of a group, if it has any."""
     if not prepared.has_gaps:
         return None
@@ -183,7 +237,7 @@ def _by_block(parts: Sequence[EncodedWindow]) -> list[list[EncodedWindow]]:
 def _checksums(parts: Sequence[EncodedWindow]) -> Array:
     """One row per track: block by block, and stream by stream within a block."""
     if not parts[0].segments:
-        return EMPTY
+        return _EMPTY
     rows = [
         [crc for part in block for crc in part.checksums[stream]]
         for block in _by_block(parts)
@@ -194,7 +248,7 @@ def _checksums(parts: Sequence[EncodedWindow]) -> Array:
 
 def _packet_checksums(parts: Sequence[EncodedWindow]) -> Array:
     if not (parts[0].masks or parts[0].residuals):
-        return EMPTY
+        return _EMPTY
     blocks = [
         [
             [crc32_of([bytes(payload)]) for part in block for payload in part.masks],

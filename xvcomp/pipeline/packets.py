@@ -10,16 +10,14 @@ from ..errors import CodecError
 from ..spec import BandGroup, GroupPlan, ResidualSpec
 from .correct import Correction
 from .encoded import (
-    EMPTY,
     Clock,
     EncodedGroup,
     EncodedWindow,
     collect,
     correction_packets,
     forms_of,
-    limits_of,
+    group_of,
     mask_packets,
-    mask_spec,
     measure_window,
 )
 from .parallel import cpu_count, map_ordered
@@ -66,33 +64,12 @@ class _Packets:
     @property
     def group(self) -> BandGroup:
         """Everything but checksums and the place in a file."""
-        plan, prepared = self.plan, self.prepared
-        bounded = self.correction is not None
-        return BandGroup(
-            name=plan.name,
-            variables=plan.variables,
-            frame_dim=plan.frame_dim,
-            y_dim=plan.y_dim,
-            x_dim=plan.x_dim,
-            shape=prepared.data.shape,
-            repeat=plan.repeat,
-            gop=plan.gop,
-            block=plan.block,
-            codec="none",
-            preset=plan.preset,
-            quantizer=None,
-            quantization=None,
-            klt=None,
-            layout=None,
-            mask=mask_spec(prepared) if bounded else None,
-            residual=self.correction.spec if self.correction else ResidualSpec(kind="bits"),
-            first_track=0,
-            slot=0,
-            valid_min=limits_of(prepared.valid_min) if bounded else (),
-            valid_max=limits_of(prepared.valid_max) if bounded else (),
-            checksums=EMPTY,
-            packet_checksums=EMPTY,
-            quality_set=plan.quality_set,
+        bounded = self.correction
+        return group_of(
+            self.prepared,
+            self.plan,
+            residual=bounded.spec if bounded else ResidualSpec(kind="bits"),
+            bit_exact=bounded is None,
         )
 
 

@@ -1,6 +1,7 @@
 """Frames for the report: original, decoded, error map, and how often each error occurs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ..dataset import StoredVariable, describe
+from ..dataset import describe
 from ..evaluation.grouping import groups_of_file
 from ..evaluation.pairs import Pair
 from ..opening import open_cube
@@ -23,8 +24,6 @@ _MAX_VARIABLES = 4
 _MAX_PIXELS = 384
 _FRAMES = 8
 _BINS = 61
-
-Variables = Mapping[str, StoredVariable]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,21 +66,25 @@ class Picture:
 
 def subjects(reference: xr.Dataset, path: Path, *, stored: bool) -> list[Subject]:
     """Choose what to show: lossy variables, of every group one before of any two."""
-    cube = CubeFile(path)
-    try:
-        variables = {v.spec.name: v for v in describe(reference, stored=stored)[0]}
-        units = [u for u in _units(cube, variables) if not u.exact]
+    with _opened(path, reference, stored) as found:
+        units = [unit for unit in found if not unit.exact]
         ranked = sorted(
             ((n, k) for k, unit in enumerate(units) for n in range(len(unit.pairs))),
         )[:_MAX_VARIABLES]
         return [_subject(units[k].pairs[n]) for n, k in sorted(ranked, key=lambda r: r[::-1])]
-    finally:
-        cube.close()
 
 
-def _units(cube: CubeFile, reference: Variables) -> list[Any]:
-    decoded = {v.spec.name: v for v in describe(open_cube(cube, decode_cf=False), stored=True)[0]}
-    return groups_of_file(cube, reference, decoded, None)
+@contextmanager
+def _opened(path: Path, reference: xr.Dataset, stored: bool) -> Iterator[list[Any]]:
+    """Give the groups of a file, each variable beside its original."""
+    variables = {v.spec.name: v for v in describe(reference, stored=stored)[0]}
+    with closing(CubeFile(path)) as cube:
+        decoded = describe(open_cube(cube, decode_cf=False), stored=True)[0]
+        yield groups_of_file(cube, variables, {v.spec.name: v for v in decoded}, None)
+
+
+def _by_name(groups: list[Any]) -> dict[str, Pair]:
+    return {pair.name: pair for group in groups for pair in group.pairs}
 
 
 def _subject(pair: Pair) -> Subject:
@@ -124,23 +127,15 @@ def originals(
     reference: xr.Dataset, path: Path, chosen: Sequence[Subject], *, stored: bool
 ) -> dict[str, str]:
     """Draw the original frames, by variable."""
-    cube = CubeFile(path)
-    try:
-        pairs = _pairs(cube, reference, stored)
+    with _opened(path, reference, stored) as found:
+        pairs = _by_name(found)
         return {each.name: _original(pairs[each.name], each) for each in chosen}
-    finally:
-        cube.close()
 
 
 def _original(pair: Pair, subject: Subject) -> str:
     frame, _, valid = _read(pair, subject, subject.frame)
     shown = np.where(valid, frame, np.nan)[:: subject.every, :: subject.every]
     return png.data_uri(shown, subject.low, subject.high, png.SEQUENTIAL)
-
-
-def _pairs(cube: CubeFile, reference: xr.Dataset, stored: bool) -> dict[str, Pair]:
-    variables = {v.spec.name: v for v in describe(reference, stored=stored)[0]}
-    return {pair.name: pair for unit in _units(cube, variables) for pair in unit.pairs}
 
 
 def _read(
@@ -155,12 +150,9 @@ def draw(
     reference: xr.Dataset, path: Path, chosen: Sequence[Subject], *, stored: bool
 ) -> dict[str, Picture]:
     """Draw what a cube file makes of the subjects."""
-    cube = CubeFile(path)
-    try:
-        pairs = _pairs(cube, reference, stored)
+    with _opened(path, reference, stored) as found:
+        pairs = _by_name(found)
         return {each.name: _picture(pairs[each.name], each) for each in chosen}
-    finally:
-        cube.close()
 
 
 def _picture(pair: Pair, subject: Subject) -> Picture:
