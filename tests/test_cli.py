@@ -146,6 +146,20 @@ def test_verify_measures_against_an_original(encoded):
         assert again["set_psnr_db"][name] == pytest.approx(psnr, abs=1e-6)
 
 
+def test_verify_takes_the_file_that_a_decoded_dataset_came_from(tmp_path):
+    path, other = tmp_path / "cube.mp4", tmp_path / "other.nc"
+    with xr.open_dataset(CROP) as cube:
+        cube[["B02", "SCL"]].video.to_mp4(path, target=xvcomp.Psnr(40), preset="fast")
+        changed = cube[["B02", "SCL"]].load()
+    done = run("verify", path, CROP)
+    assert done.exit_code == 0, done.output
+    assert "kept" in done.stdout
+    changed["B02"][0] = changed["B02"][0].clip(max=0.1)
+    changed["B02"].attrs["units"] = "reflectance"
+    changed.to_netcdf(other)
+    assert_refused(run("verify", path, other), "'B02'")
+
+
 def test_plan_tells_the_reasons_and_what_stays_beside_the_video():
     done = run("plan", CROP, "--psnr", 45)
     assert done.exit_code == 0, done.output

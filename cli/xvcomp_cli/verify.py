@@ -10,7 +10,9 @@ from .progress import ProgressBar
 from .render import echo_json, format_bytes, format_target, report_text, table
 
 if TYPE_CHECKING:
-    from xvcomp.results import PromiseReport, Report
+    import xarray as xr
+
+    from xvcomp.results import OnProgress, PromiseReport, Report
 
 __all__ = ["verify"]
 
@@ -43,7 +45,7 @@ def verify(
                 report = xvcomp.verify(file, on_progress=bar.update)
             else:
                 with open_source(original, group=group) as reference:
-                    report = xvcomp.verify(file, reference, stored=True, on_progress=bar.update)
+                    report = _compare(file, reference, bar.update)
         except ErrorBoundExceeded as error:
             if not isinstance(error.report, xvcomp.Report):
                 raise
@@ -55,6 +57,27 @@ def verify(
         click.echo(_whole(report) if original is None else _compared(report))
     if broken is not None:
         raise broken
+
+
+def _compare(file: Path, reference: "xr.Dataset", on_progress: "OnProgress") -> "Report":
+    """Compare as stored, or else as xarray decodes it: the cube may have been made of either."""
+    import xarray as xr
+
+    import xvcomp
+    from xvcomp.errors import ErrorBoundExceeded
+
+    try:
+        return xvcomp.verify(file, reference, stored=True, on_progress=on_progress)
+    except ErrorBoundExceeded as error:
+        if error.report is not None:
+            raise
+        differs = error
+    try:
+        return xvcomp.verify(file, xr.decode_cf(reference), on_progress=on_progress)
+    except (ErrorBoundExceeded, ValueError) as error:
+        if getattr(error, "report", None) is not None:
+            raise
+        raise differs from None
 
 
 def _compared(report: "Report") -> str:
