@@ -89,28 +89,28 @@ class Watch:
         self._thread.start()
 
     def _run(self) -> None:
-        before = psutil.cpu_times()
+        cores = psutil.cpu_count() or 1
+        before, (busy, _) = time.monotonic(), self._family()
         while not self._stop.wait(1.0):
-            now = psutil.cpu_times()
-            total = sum(now) - sum(before)
-            idle = now.idle + now.iowait - before.idle - before.iowait
-            if total > 0:
-                self.cores.append(1 - idle / total)
-            before = now
-            self.rss.append(self._memory())
+            now, (later, rss) = time.monotonic(), self._family()
+            self.cores.append(max(0.0, later - busy) / (now - before) / cores)
+            before, busy = now, later
+            self.rss.append(rss)
 
-    def _memory(self) -> int:
-        found = 0
+    def _family(self) -> tuple[float, int]:
+        """Return processor seconds so far, those of ended children too, and memory now."""
+        seconds, rss = 0.0, 0
         try:
             family = [self._process, *self._process.children(recursive=True)]
         except psutil.Error:
-            return 0
+            return 0.0, 0
         for each in family:
             try:
-                found += each.memory_info().rss
+                seconds += sum(each.cpu_times()[:4])
+                rss += each.memory_info().rss
             except psutil.Error:
                 continue
-        return found
+        return seconds, rss
 
     def end(self) -> dict[str, object]:
         """Stop; sum up the middle of the run, without its start and its end."""
