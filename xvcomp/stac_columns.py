@@ -1,9 +1,11 @@
 """Where and when a cube is, read from its CF, rioxarray or GDAL metadata, as STAC columns."""
 
 import contextlib
+import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,9 @@ _IRREGULAR = 0.01
 
 _MIN_RADIUS = 1e6
 """Metres; a smaller Earth was given in km, which no reader of a CRS expects."""
+
+_KNOWN = 64
+"""Projections to remember: the cubes of a dataset share a few, and pyproj is slow."""
 
 _DEGREES = {
     "x": ("longitude", "degrees_east", "degree_east", "degrees_E"),
@@ -133,6 +138,7 @@ def _crs(dataset: xr.Dataset, y_dim: str | None, x_dim: str | None) -> str | Non
     return None
 
 
+@lru_cache(maxsize=_KNOWN)
 def _short(text: str) -> str:
     """Return ``EPSG:<n>`` for what pyproj knows to be that, else the text itself."""
     with contextlib.suppress(Exception):
@@ -145,12 +151,19 @@ def _short(text: str) -> str:
 
 def _from_cf(mapping: Mapping[str, Any]) -> str | None:
     """Return the WKT of CF's own parameters; needs pyproj."""
+    plain = {name: np.asarray(value).tolist() for name, value in mapping.items()}
+    return _from_json(json.dumps(plain, default=str, sort_keys=True))
+
+
+@lru_cache(maxsize=_KNOWN)
+def _from_json(text: str) -> str | None:
+    mapping = json.loads(text)
     radius = mapping.get("semi_major_axis", mapping.get("earth_radius", _MIN_RADIUS))
     with contextlib.suppress(Exception):
         import pyproj
 
         if float(radius) >= _MIN_RADIUS:
-            return _short(pyproj.CRS.from_cf(dict(mapping)).to_wkt())
+            return _short(pyproj.CRS.from_cf(mapping).to_wkt())
     return None
 
 
@@ -164,12 +177,17 @@ def _to_degrees(crs: str, x: float, y: float) -> tuple[float, float] | None:
     """Return longitude and latitude of a point, if it has any."""
     if crs != "EPSG:4326":
         try:
-            import pyproj
-
-            x, y = pyproj.Transformer.from_crs(crs, 4326, always_xy=True).transform(x, y)
+            x, y = _transformer(crs).transform(x, y)
         except Exception:
             return None
     return _on_earth(x, y)
+
+
+@lru_cache(maxsize=_KNOWN)
+def _transformer(crs: str) -> Any:
+    import pyproj
+
+    return pyproj.Transformer.from_crs(crs, 4326, always_xy=True)
 
 
 def _on_earth(longitude: float, latitude: float) -> tuple[float, float] | None:
