@@ -1,16 +1,19 @@
 """Every page of the documentation runs, links to what exists, and shows measured tables."""
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from importlib import resources
 from pathlib import Path
 
+import click
 import pytest
 from doc_blocks import blocks, commands
 
 from xvcomp.recipe import parse_recipe
+from xvcomp_cli.main import cli
 
 ROOT = Path(__file__).parent.parent
 DOCS = Path(str(resources.files("xvcomp").joinpath("docs")))
@@ -49,6 +52,27 @@ def test_every_block_says_what_it_is(page):
     assert [f"line {block.line}" for block in blocks(page, "", "bash", "shell")] == []
     for block in blocks(page, "console"):
         commands(block)
+
+
+def _shown(page: Path) -> list[list[str]]:
+    """Return the arguments of each xvcomp command that is only shown."""
+    lines = [
+        line
+        for block in blocks(page, "sh")
+        for line in block.text.replace("\\\n", " ").splitlines()
+        if line.startswith("xvcomp ")
+    ]
+    return [shlex.split(line, comments=True)[1:] for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [(page, words) for page in (ROOT / "README.md", *PAGES) for words in _shown(page)],
+    ids=lambda each: each.stem if isinstance(each, Path) else " ".join(each),
+)
+def test_commands_that_are_only_shown_have_options_that_exist(page, words):
+    command = cli.commands[words[0]]
+    command.make_parser(click.Context(command)).parse_args(words[1:])
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=_name)

@@ -217,9 +217,14 @@ def test_a_hundred_threads_read_one_file_right():
 def test_cycles_leave_no_files_open_and_no_threads_behind():
     found = abuse.soak(60, 60, every=20)
     assert found["cycles"] == 60
-    marks = found["cycle_rss_mib_fds_threads"]
-    assert marks[-1][2:] == marks[0][2:]
-    assert found["left_in_folder"] == ["cube.mp4"]
+    assert abuse.leaks(found) == []
+
+
+def test_what_a_soak_leaves_behind_is_named():
+    marks = [(20, 100.0, 5, 3), (40, 100.5, 5, 3), (60, 180.0, 9, 4)]
+    found = {"cycle_rss_mib_fds_threads": marks, "left_in_folder": ["cube.mp4", ".x.tmp"]}
+    said = ["80 MiB", "4 open files", "1 threads", "files ['cube.mp4', '.x.tmp']"]
+    assert abuse.leaks(found) == said
 
 
 def test_a_process_forked_while_a_part_is_decoded_waits_for_nobody():

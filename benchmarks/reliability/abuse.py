@@ -24,7 +24,10 @@ from ..output import write_json
 from .corpus import KINDS, encoded, tiny
 from .targets import loaded, snapshot
 
-__all__ = ["crowd", "regions", "soak"]
+__all__ = ["crowd", "leaks", "regions", "soak"]
+
+_GROWTH_MIB = 5
+"""What the allocator may keep after the first cycles."""
 
 
 def _verdict(data: bytes, expected: Any) -> str:
@@ -121,18 +124,30 @@ def soak(cycles: int, seconds: float, every: int = 100) -> dict[str, Any]:
     }
 
 
+def leaks(found: dict[str, Any]) -> list[str]:
+    """Say what a soak left behind, beyond what its first cycles took."""
+    (_, rss, *first), *_, (_, rss_after, *last) = found["cycle_rss_mib_fds_threads"]
+    leaked = [f"{rss_after - rss:.0f} MiB"] if rss_after - rss > _GROWTH_MIB else []
+    names = ("open files", "threads")
+    leaked += [f"{b - a} {what}" for what, a, b in zip(names, first, last, strict=True) if b > a]
+    if found["left_in_folder"] != ["cube.mp4"]:
+        leaked.append(f"files {found['left_in_folder']}")
+    return leaked
+
+
 def main() -> int:
     """Run what the command line asks for; the exit status says whether anything was lost."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--cycles", type=int, default=5000)
     parser.add_argument("--minutes", type=float, default=6)
-    parser.add_argument("--stride", type=int, default=7)
+    parser.add_argument("--stride", type=int, default=13)
     asked = parser.parse_args()
     found: dict[str, Any] = {"soak": soak(asked.cycles, 60 * asked.minutes), "crowd": crowd()}
     found["regions"] = {kind: regions(kind, asked.stride) for kind in KINDS}
     write_json(found, asked.out)
     lost = found["crowd"]["losses"] + sum(each["losses"] for each in found["regions"].values())
+    lost += len(leaks(found["soak"]))
     return int(lost > 0)
 
 

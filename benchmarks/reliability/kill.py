@@ -12,11 +12,14 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import psutil
 import xarray as xr
 
 import xvcomp
@@ -29,6 +32,7 @@ from .targets import snapshot
 __all__ = ["Work", "kill_batch", "kill_in_process", "trial"]
 
 Work = Callable[[], None]
+_KILLS_A_FOLDER = 5
 
 
 def trial(work: Work, seconds: float) -> bool:
@@ -36,14 +40,22 @@ def trial(work: Work, seconds: float) -> bool:
     child = os.fork()
     if child == 0:
         os.setsid()
-        work()
-        os._exit(0)
+        _end_with(work)
     time.sleep(seconds)
     still = os.waitpid(child, os.WNOHANG) == (0, 0)
     if still:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
     return still
+
+
+def _end_with(work: Work) -> NoReturn:
+    try:
+        work()
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
 
 
 def _duration(work: Work) -> float:
@@ -53,8 +65,7 @@ def _duration(work: Work) -> float:
         started = time.perf_counter()
         child = os.fork()
         if child == 0:
-            work()
-            os._exit(0)
+            _end_with(work)
         os.waitpid(child, 0)
         taken.append(time.perf_counter() - started)
     return max(taken)
@@ -124,41 +135,71 @@ def _held(path: Path, opener: Callable[..., xr.Dataset]) -> Any:
 
 
 def kill_batch(count: int, seed: int = 1) -> dict[str, Any]:
-    """Kill ``xvcomp batch`` of four cubes once it works; every file then there must verify."""
-    clock, losses, files = random.Random(seed), [], 0
+    """Kill ``xvcomp batch`` of four cubes ``count`` times, from its start to its end.
+
+    Every other time its workers are killed with it. All that is there under a final name
+    must be whole; each folder is killed at five times, then the batch may finish.
+    """
+    clock, found, losses = random.Random(seed), Counter[str](), []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "in").mkdir()
         for number in range(4):
             KINDS["gaps"].make().to_netcdf(folder / "in" / f"c{number}.nc")
+        started = time.monotonic()
+        _batch(folder / "in", folder / "whole").wait()
+        usual = time.monotonic() - started
         for number in range(count):
-            out = folder / f"out{number}"
-            _killed_batch(folder / "in", out, clock.uniform(0, 2))
-            for path in out.glob("*.mp4"):
-                files += 1
-                try:
-                    xvcomp.verify(path)
-                except xvcomp.XvcompError as error:
-                    losses.append(f"{number}: {path.name}: {error}")
-    return {"trials": count, "files": files, "losses": len(losses), "examples": losses[:10]}
+            out = folder / f"out{number // _KILLS_A_FOLDER}"
+            process = _batch(folder / "in", out)
+            time.sleep(clock.uniform(0, usual))
+            found["killed" if process.poll() is None else "done"] += 1
+            _kill(process, workers=bool(number % 2))
+            found["files"] += len(list(out.glob("*.mp4")))
+            losses += [f"{number}: {each}" for each in _broken(out)]
+            if number % _KILLS_A_FOLDER == _KILLS_A_FOLDER - 1:
+                status = _batch(folder / "in", out).wait()
+                made = sorted(path.name for path in out.glob("*.mp4"))
+                losses += [f"{number}: {each}" for each in _broken(out)]
+                if status or made != [f"c{n}.mp4" for n in range(4)]:
+                    losses.append(f"{number}: went on to {made}, status {status}")
+    return {"trials": count, **found, "losses": len(losses), "examples": losses[:10]}
 
 
-def _killed_batch(source: Path, out: Path, seconds: float) -> None:
-    """Start a batch, and kill it so long after its first cube is done."""
+def _batch(source: Path, out: Path) -> "subprocess.Popen[bytes]":
     words = ["batch", str(source), "--out", str(out), "--workers", "1", "--quiet"]
-    process = subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, "-m", "xvcomp_cli", *words, "--quality", "40", "--preset", "fast"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
-    until = time.monotonic() + 300
-    while process.poll() is None and time.monotonic() < until and not list(out.glob("*.mp4")):
-        time.sleep(0.02)
-    time.sleep(seconds)
+
+
+def _kill(process: "subprocess.Popen[bytes]", *, workers: bool) -> None:
+    """Kill a batch, its workers too or so that they notice that they are alone, and end."""
+    family = []
+    if process.poll() is None:
+        family = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.wait()
-    # Workers notice that they are alone, and end.
-    time.sleep(1)
+    if workers:
+        for each in family:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+    _, alive = psutil.wait_procs(family, timeout=30)
+    if alive:
+        raise RuntimeError(f"workers outlive their batch: {alive}")
+
+
+def _broken(out: Path) -> list[str]:
+    found = []
+    for path in out.glob("*.mp4"):
+        try:
+            xvcomp.verify(path)
+        except xvcomp.XvcompError as error:
+            found.append(f"{path.name}: {error}")
+    return found
 
 
 def main() -> int:
@@ -166,7 +207,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--count", type=int, default=200)
-    parser.add_argument("--batches", type=int, default=20)
+    parser.add_argument("--batches", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
     found = {kind: kill_in_process(kind, asked.count, asked.seed) for kind in ("encode", "decode")}
