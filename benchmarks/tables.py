@@ -2,7 +2,7 @@
 
 ::
 
-    python -m benchmarks.tables            # rewrites README.md and xvcomp/docs/settings.md
+    python -m benchmarks.tables            # rewrites README.md and pages of xvcomp/docs
 
 A table stands between ``<!-- table: NAME -->`` and ``<!-- end: NAME -->``. Tables whose
 results are not there yet are left as they are.
@@ -25,9 +25,13 @@ from .rate_distortion.tables import SEED, curve
 __all__ = ["DOCUMENTS", "TABLES", "rewritten"]
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = (ROOT / "README.md", ROOT / "xvcomp" / "docs" / "settings.md")
+DOCUMENTS = (
+    ROOT / "README.md",
+    *(ROOT / "xvcomp" / "docs" / name for name in ("settings.md", "batch.md")),
+)
 ACCESS = Path("benchmarks/access/results")
 RD = Path("benchmarks/rate_distortion/results")
+BATCH = Path("benchmarks/batch/results/many.json")
 PRESETS = Path("benchmarks/results/presets.json")
 
 _NOTHING = "–"
@@ -152,12 +156,33 @@ def presets_table(root: Path) -> str | None:
     return _markdown(["preset", "BD-rate (mean)", "cubes", *known.values()], rows)
 
 
+def batch_table(root: Path) -> str | None:
+    """Tell how a batch of many small cubes went, undisturbed and killed."""
+    measured = _load(root / BATCH)
+    if measured is None:
+        return None
+    once, run = measured["undisturbed"], measured["run"]
+    wrong = ("missing_after_kills", "doubled_after_kills", "different_after_kills")
+    rows = [
+        ["cubes", f"{measured['count']:,}, {len(measured['failures'])} of them only gaps"],
+        ["cores", f"{run['cores']}, {100 * once['busy_share_mean']:.0f} % busy on average"],
+        ["speed", f"{measured['cubes_per_second']:.1f} cubes/s, verified and put together"],
+        ["memory of all processes", f"{once['rss_peak'] / 1e9:.2f} GB at most"],
+        [
+            f"after {measured['killed']['killed']} times SIGKILL",
+            ", ".join(f"{len(measured[key])} {key.split('_')[0]}" for key in wrong),
+        ],
+    ]
+    return _markdown(["what", "measured"], rows)
+
+
 TABLES: Mapping[str, Callable[[Path], str | None]] = {
     "rd": rd_table,
     "gops": gops_table,
     "throughput": throughput_table,
     "bounds": bounds_table,
     "presets": presets_table,
+    "batch": batch_table,
 }
 
 

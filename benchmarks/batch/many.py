@@ -11,7 +11,6 @@ import argparse
 import hashlib
 import json
 import os
-import platform
 import random
 import signal
 import statistics
@@ -25,8 +24,11 @@ from pathlib import Path
 
 import psutil
 
+import xvcomp
 from xvcomp.containers.taco import open_taco
 from xvcomp.sources import open_source
+
+from ..rate_distortion.points import run_record
 
 SIZE, FRAMES = 64, 24
 WORDS = ("--preset", "fast", "--psnr", "45", "--json")
@@ -206,8 +208,7 @@ def main() -> None:
         one, other = digests(work / "undisturbed.tacozip"), digests(work / "killed.tacozip")
         report = json.loads((work / "undisturbed.report.json").read_text())
     found = {
-        "machine": platform.platform(),
-        "cores": psutil.cpu_count(),
+        "run": run_record(sys.argv[1:]) | {"xvcomp": xvcomp.__version__},
         "count": asked.count,
         "options": WORDS,
         "cubes_per_second": asked.count / first["seconds"],
@@ -220,7 +221,7 @@ def main() -> None:
         "doubled_after_kills": sorted(set(other) - set(one)),
         "different_after_kills": [name for name in one if other.get(name) != one[name]],
     }
-    asked.out.write_text(json.dumps(found, indent=1) + "\n")
+    asked.out.write_text(json.dumps(found, indent=1).replace(f"{work}/", "") + "\n")
     brief = {k: v for k, v in found.items() if k not in ("undisturbed",)}
     sys.stdout.write(json.dumps(brief, indent=1) + "\n")
     busy = first["busy_share_mean"]
