@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 import re
 import sys
 
@@ -15,7 +16,7 @@ from PIL import Image
 
 import xvcomp
 from xvcomp.errors import PlanError
-from xvcomp.previews import channels, colours, inline_html, labels, looks, scenes
+from xvcomp.previews import channels, colours, inline_html, labels, looks, output, scenes
 from xvcomp_cli.main import cli
 
 DIMS = ("time", "y", "x")
@@ -113,6 +114,7 @@ def test_ndvi_is_that_of_the_red_and_the_infrared_band():
     [
         ({"rgb": ("B04", "B03", "nope")}, "no field 'nope'.*B02"),
         ({"rgb": ("B04", "B03")}, "three bands"),
+        ({"rgb": "B04"}, "three bands .*got 'B04'"),
         ({"index": "XYZ"}, "no index 'XYZ'"),
         ({"variable": "t2m"}, "no field 't2m'"),
         ({"variable": "B02", "index": "NDVI"}, "exclude each other"),
@@ -121,6 +123,19 @@ def test_ndvi_is_that_of_the_red_and_the_infrared_band():
 def test_what_is_not_there_is_refused_with_a_sentence(asked, message):
     with pytest.raises(PlanError, match=message):
         chosen(bands(), **asked)
+
+
+def test_an_index_says_of_which_bands_it_is():
+    assert chosen(bands(), index="ndvi").label == "NDVI (B08, B04)"
+    assert chosen(bands(), index="NDWI").label == "NDWI (B03, B08)"
+
+
+def test_the_panchromatic_band_of_landsat_is_no_infrared():
+    landsat = [f"B{k}" for k in range(1, 12)]
+    with pytest.raises(PlanError, match="name the two bands"):
+        chosen(bands(landsat), index="NDVI")
+    sentinel = [*landsat, "B8A", "B12"]
+    assert chosen(bands(sentinel), index="NDVI").label == "NDVI (B8, B4)"
 
 
 def test_bands_of_two_grids_are_not_drawn_together():
@@ -335,6 +350,86 @@ def test_cubes_of_other_sizes_are_not_compared(tmp_path):
         xvcomp.preview(field(), tmp_path / "a.png", compare=field(height=10))
 
 
+def levels():
+    """Make a cube of three levels, each 100 warmer than the one before, that runs north."""
+    rng = np.random.default_rng(5)
+    values = rng.random((3, 4, 8, 9)) + 100 * np.arange(3)[:, None, None, None]
+    return xr.Dataset(
+        {"t": (("level", "time", "y", "x"), values, {"units": "K"})},
+        coords={
+            "level": [850, 500, 300],
+            "time": dates(4),
+            "y": ("y", 10.0 * np.arange(8), {"units": "m"}),
+            "x": 5.0 * np.arange(9),
+        },
+    )
+
+
+def largest_error(decoded, original):
+    scene = chosen(decoded)
+    theirs = scenes.same_in(channels.channels_of(original), scene)
+    grid = channels.Grid((0, 1, 2, 3), 1)
+    return float(np.abs(scene.read(grid) - theirs.read(grid)).max())
+
+
+def test_a_level_is_compared_with_the_same_level():
+    cube = levels()
+    assert largest_error(cube.isel(level=2), cube) == 0
+    assert largest_error(cube.isel(level=[1]), cube) == 0
+    assert largest_error(cube.isel(level=1), cube.isel(level=[2, 1])) == 0
+    with pytest.raises(PlanError, match=r"level 300 .*lacks"):
+        largest_error(cube.isel(level=2), cube.isel(level=0))
+    with pytest.raises(PlanError, match="any of t level 850, t level 500"):
+        largest_error(cube.isel(level=2, drop=True), cube)
+
+
+def test_levels_that_are_written_alike_are_told_apart():
+    cube = levels().assign_coords(level=[1000000.0, 1000001.0, 1000002.0])
+    for k in range(3):
+        assert largest_error(cube.isel(level=k), cube) == 0
+
+
+def test_what_is_compared_is_turned_the_same_way():
+    cube = levels().isel(level=0)
+    bare = cube.drop_attrs()
+    assert channels.channels_of(cube)[0].upside_down
+    for first, second in ((cube, bare), (bare, cube), (cube, cube.drop_vars("y"))):
+        assert largest_error(first, second) == 0
+    other = cube.rename(y="lat", x="lon").drop_attrs()
+    assert largest_error(cube.drop_attrs(), other) == 0
+
+
+@pytest.mark.parametrize("dim", ["time", "y", "x"])
+def test_cubes_at_other_positions_are_not_compared(dim):
+    cube = levels().isel(level=0)
+    step = cube[dim][1] - cube[dim][0]
+    backwards = cube.isel({dim: slice(None, None, -1)})
+    for other in (backwards, cube.assign_coords({dim: cube[dim] + step})):
+        with pytest.raises(PlanError, match=f"coordinate '{dim}' differs"):
+            largest_error(cube, other)
+
+
+def test_positions_that_are_rounded_or_named_are_the_same():
+    cube = levels().isel(level=0)
+    rounded = cube.assign_coords(x=cube.x.astype("f4") + 0.1, time=cube.time.astype("M8[s]"))
+    assert largest_error(cube, rounded) == 0
+    gaps = cube.assign_coords(x=[np.nan, *cube.x.values[1:]])
+    assert largest_error(gaps, gaps.copy()) == 0
+    names = cube.assign_coords(time=list("abcd"))
+    assert largest_error(names, names.assign_coords(time=np.array(list("abcd"), object))) == 0
+    with pytest.raises(PlanError, match="'time' differs"):
+        largest_error(names, names.assign_coords(time=list("abdc")))
+
+
+def test_a_level_in_a_file_is_compared_with_the_whole_original(tmp_path):
+    cube = levels()
+    xvcomp.encode(cube.isel(level=2), tmp_path / "a.mp4", target=xvcomp.Lossless(), preset="fast")
+    xvcomp.preview(tmp_path / "a.mp4", tmp_path / "a.png", compare=cube, size=64)
+    page = tmp_path / "a.html"
+    xvcomp.view(tmp_path / "a.mp4", page, reference=cube)
+    assert '"limit": 0.0' in page.read_text() or '"limit":0.0' in page.read_text()
+
+
 def test_a_cube_file_shows_what_its_cube_shows(tmp_path):
     cube = field(8, 40, 40)
     xvcomp.encode(cube, tmp_path / "cube.mp4", target=xvcomp.Lossless(), preset="fast")
@@ -372,6 +467,82 @@ def test_a_cube_file_is_not_overwritten_by_its_own_preview(tmp_path):
     with pytest.raises(PlanError, match="would destroy"):
         xvcomp.preview(path, path, overwrite=True)
     assert path.read_bytes() == before
+
+
+@pytest.fixture
+def cube_file(tmp_path):
+    path = tmp_path / "a cube.mp4"
+    xvcomp.encode(field(), path, target=xvcomp.Quality(40), preset="fast")
+    return path
+
+
+@pytest.mark.parametrize("by", ["url", "quoted", "chain", "vsi", "dataset", "array", "open", "link"])
+def test_a_source_is_not_overwritten_however_it_is_named(cube_file, by):
+    before = cube_file.read_bytes()
+    link = cube_file.with_name("link.mp4")
+    link.symlink_to(cube_file)
+    sources = {
+        "url": f"file://{cube_file}",
+        "quoted": cube_file.as_uri(),
+        "chain": f"simplecache::file://{cube_file}",
+        "vsi": f"/vsisubfile/0_{len(before)},{cube_file}",
+        "dataset": xr.open_dataset(cube_file, engine="xvcomp"),
+        "array": xr.open_dataset(cube_file, engine="xvcomp").t2m,
+        "open": xvcomp.open(cube_file),
+        "link": link,
+    }
+    for draw in (xvcomp.preview, xvcomp.view):
+        with pytest.raises(PlanError, match=r"is the source; .* would destroy it"):
+            draw(sources[by], cube_file, overwrite=True)
+    with pytest.raises(PlanError, match="would destroy it"):
+        xvcomp.preview(field(), cube_file, compare=sources[by], overwrite=True)
+    assert cube_file.read_bytes() == before
+
+
+def test_a_dataset_is_not_overwritten_by_a_page_of_its_cube(tmp_path, cube_file):
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "data.tacozip"
+    sample = xvcomp.TacoSample(id="one", path=cube_file, columns={})
+    xvcomp.write_taco(path, [sample], xvcomp.Collection(id="mine", licenses=("CC-BY-4.0",)))
+    before = path.read_bytes()
+    with pytest.raises(PlanError, match="would destroy it"):
+        xvcomp.view(f"{path}::one", path, overwrite=True)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
+def test_what_appears_meanwhile_is_not_replaced(tmp_path, monkeypatch, links):
+    def refuse(*_names, **_keywords):
+        raise PermissionError("no links here")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    out = tmp_path / "a.png"
+    with pytest.raises(FileExistsError, match="exists already"):
+        xvcomp.preview(field(), out, on_progress=lambda _: out.write_bytes(b"mine"))
+    assert out.read_bytes() == b"mine"
+    xvcomp.preview(field(), out, overwrite=True)
+    xvcomp.preview(field(), tmp_path / "b.png")
+    assert (tmp_path / "b.png").read_bytes() == out.read_bytes() != b"mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png"]
+
+
+def test_a_link_that_leads_nowhere_is_not_replaced(tmp_path):
+    out = tmp_path / "a.png"
+    out.symlink_to(tmp_path / "gone.png")
+    with pytest.raises(FileExistsError, match="exists already"):
+        xvcomp.preview(field(), out)
+    assert out.is_symlink()
+
+
+def test_two_writers_of_one_name_do_not_share_a_hidden_file(tmp_path):
+    out = tmp_path / ("n" * 251 + ".png")
+    with output.published(out, overwrite=True) as first:
+        first.write_bytes(b"first")
+        with output.published(out, overwrite=True) as second:
+            second.write_bytes(b"second")
+        assert out.read_bytes() == b"second"
+    assert out.read_bytes() == b"first"
 
 
 def test_cubes_inside_of_datasets_and_behind_urls_are_drawn(tmp_path):
@@ -520,7 +691,7 @@ def test_the_command_draws_any_source(tmp_path, crop):
     arguments = ["preview", str(crop), str(out), "--index", "NDVI", "--isel", "time=0:6", "--json"]
     done = CliRunner().invoke(cli, arguments)
     assert done.exit_code == 0, done.output
-    assert '"label": "NDVI"' in done.stdout
+    assert '"label": "NDVI (B08, B04)"' in done.stdout
     assert Image.open(out).n_frames == 6
 
 

@@ -122,10 +122,15 @@ def open_source(
     manager = CachingFileManager(_Opener(source, cache_bytes, storage_options, hwaccel), mode="r")
     try:
         cube = manager.acquire()
-        return _lazy_dataset(manager, cube, drop_variables, decode_cf)
+        dataset = _lazy_dataset(manager, cube, drop_variables, decode_cf)
     except BaseException:
         manager.close()
         raise
+    if isinstance(source, str | os.PathLike):
+        # As xarray's own engines do: a variable alone still says what it is read from.
+        for name in dataset.data_vars:
+            dataset[name].encoding["source"] = os.fspath(source)
+    return dataset
 
 
 def open_cube(

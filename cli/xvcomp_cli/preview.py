@@ -50,7 +50,7 @@ def stretch_callback(
 @click.option("--index", metavar="NAME", help="NDVI, NDWI, or A,B for (A-B)/(A+B).")
 @click.option("--var", "variable", metavar="NAME", help="One field, in a colour map.")
 @click.option("--compare", metavar="ORIGINAL",
-              help="Show it, SRC and ten times the error side by side.")  # fmt: skip
+              help="Also show the original and ten times the error, side by side.")  # fmt: skip
 @click.option("--stretch", metavar="P,Q", callback=stretch_callback,
               help="Percentiles of the first and the last colour.")  # fmt: skip
 @click.option("--fps", type=click.FloatRange(0.1, 100), default=8.0, show_default=True,

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from .. import masks
@@ -15,7 +14,7 @@ from ..ignoring import Axes
 from ..metrics import ErrorStats
 from ..pipeline.windows import Reader, Window
 
-__all__ = ["Axes", "Pair", "Samples", "check_coordinates", "check_shape"]
+__all__ = ["Axes", "Pair", "Samples", "check_coordinates", "check_positions", "check_shape"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -161,16 +160,29 @@ def check_coordinates(
         if dim is None or dim not in reference or dim not in decoded:
             continue
         here, there = reference[dim].variable, decoded[dim].variable
-        if here.shape == there.shape and not _close(here, there):
-            raise PlanError(
-                f"coordinate {dim!r} differs between the reference and the decoded cube; "
-                "samples are compared by position: select or sort one of them first"
-            )
+        if here.shape == there.shape:
+            check_positions(dim, here.values, there.values)
 
 
-def _close(first: xr.Variable, second: xr.Variable) -> bool:
-    a, b = np.asarray(first.values), np.asarray(second.values)
+def check_positions(dim: str, reference: NDArray[Any], decoded: NDArray[Any]) -> None:
+    """Refuse coordinates of one size that differ by a quarter of their spacing, if numeric.
+
+    Raises
+    ------
+    PlanError
+        If they do.
+    """
+    if not _close(np.asarray(reference), np.asarray(decoded)):
+        raise PlanError(
+            f"coordinate {dim!r} differs between the reference and the decoded cube; "
+            "samples are compared by position: select or sort one of them first"
+        )
+
+
+def _close(a: NDArray[Any], b: NDArray[Any]) -> bool:
     if a.dtype.kind not in "iuf" or b.dtype.kind not in "iuf":
+        return True
+    if np.array_equal(a, b, equal_nan=True):
         return True
     spacing = float(np.abs(np.diff(a.astype(np.float64))).min()) if a.size > 1 else 1.0
     # Other tools keep coordinates in other dtypes or scaled; a quarter pixel is another grid.

@@ -89,7 +89,7 @@ def preview(
         One field, in a colour map. Without any of the three: natural colours where the
         cube has them, false colours, or the first field.
     compare : as ``source``, optional
-        The original: it, ``source`` and ten times the error are shown side by side.
+        The original: also show it and ten times the error, side by side.
     isel : Mapping, optional
         Positions along dims, as for `xarray.Dataset.isel`.
     stretch : (float, float), optional
@@ -135,7 +135,8 @@ def preview(
             size=side,
             percent=stretch,
         )
-        _write(show, path, kind, side, fps, on_progress)
+        with published(path, overwrite=overwrite) as hidden:
+            _write(show, hidden, kind, side, fps, on_progress)
     return Preview(
         path=str(path),
         kind=kind,
@@ -173,19 +174,18 @@ def _check_numbers(
 
 
 def _write(
-    show: Show, path: Path, kind: Kind, size: int, fps: float, on_progress: OnProgress | None
+    show: Show, hidden: Path, kind: Kind, size: int, fps: float, on_progress: OnProgress | None
 ) -> None:
     """Draw all frames into the file."""
-    with published(path) as hidden:
-        if kind == "png":
-            frames = list(zip(show.dates, _told(show.panels(), show, on_progress), strict=True))
-            sheet = contact_sheet(frames, show.scene.label, show.look, show.unit, show.style(size))
-            sheet.save(hidden, format="PNG", optimize=True)
-        elif kind == "gif":
-            keys = list(show.some(_KEYS).pictures(size))
-            write_gif(hidden, _told(show.pictures(size), show, on_progress), fps, keys)
-        else:
-            write_movie(hidden, _told(show.pictures(size), show, on_progress), fps)
+    if kind == "png":
+        frames = list(zip(show.dates, _told(show.panels(), show, on_progress), strict=True))
+        sheet = contact_sheet(frames, show.scene.label, show.look, show.unit, show.style(size))
+        sheet.save(hidden, format="PNG", optimize=True)
+    elif kind == "gif":
+        keys = list(show.some(_KEYS).pictures(size))
+        write_gif(hidden, _told(show.pictures(size), show, on_progress), fps, keys)
+    else:
+        write_movie(hidden, _told(show.pictures(size), show, on_progress), fps)
 
 
 def _told(parts: Iterator[Any], show: Show, on_progress: OnProgress | None) -> Iterator[Any]:

@@ -8,14 +8,17 @@ from numpy.typing import NDArray
 
 from ..errors import PlanError
 from .channels import Channel, Grid
+from .matching import match
 
 __all__ = ["Scene", "choose_scene", "find_band", "find_rgb", "is_vegetation", "same_in"]
 
+_SENTINEL_NIR, _SENTINEL_ONLY = "b8", ("b8a", "b12")
+"""Landsat's B8 is panchromatic, and it has a B9, a B10 and a B11 of its own."""
 _MEANINGS = {
     "red": ("red", "b04", "b4", "b04_10m", "sr_b4", "sur_refl_b01"),
     "green": ("green", "b03", "b3", "b03_10m", "sr_b3", "sur_refl_b04"),
     "blue": ("blue", "b02", "b2", "b02_10m", "sr_b2", "sur_refl_b03"),
-    "nir": ("nir", "nir08", "b08", "b8", "b08_10m", "b8a", "nir_reflectance", "sr_b5",
+    "nir": ("nir", "nir08", "b08", "b08_10m", _SENTINEL_NIR, "b8a", "nir_reflectance", "sr_b5",
             "sur_refl_b02"),
 }  # fmt: skip
 _INDICES = {"NDVI": ("nir", "red"), "NDWI": ("green", "nir")}
@@ -105,7 +108,10 @@ def find_rgb(channels: Sequence[Channel]) -> Scene | None:
 
 def find_band(channels: Sequence[Channel], meaning: str) -> Channel | None:
     """Find a band by its meaning: ``red``, ``green``, ``blue`` or ``nir``."""
+    called = {word for each in channels for word in each.words}
     for word in _MEANINGS[meaning]:
+        if word == _SENTINEL_NIR and called.isdisjoint(_SENTINEL_ONLY):
+            continue
         for each in channels:
             if word in each.words and not each.is_classes:
                 return each
@@ -118,15 +124,10 @@ def same_in(channels: Sequence[Channel], scene: Scene) -> Scene:
     Raises
     ------
     PlanError
-        If a band is missing there, or has another size.
+        If a band is missing there, or could be one of several, or has another size or other
+        coordinates.
     """
-    found = tuple(_named(channels, each.name) for each in scene.channels)
-    for ours, theirs in zip(scene.channels, found, strict=True):
-        if ours.shape != theirs.shape:
-            raise PlanError(
-                f"{ours.name!r} is {_size(ours)} (frames, y, x) in one cube and "
-                f"{_size(theirs)} in the other: they cannot be compared"
-            )
+    found = tuple(match(channels, each) for each in scene.channels)
     return Scene(label=scene.label, channels=found, vegetation=scene.vegetation)
 
 
@@ -150,7 +151,8 @@ def _named(channels: Sequence[Channel], name: str) -> Channel:
 
 
 def _colours(channels: Sequence[Channel], names: Sequence[str]) -> Scene:
-    if len(names) != 3:
+    if isinstance(names, str) or len(names) != 3:
+        names = [names] if isinstance(names, str) else names
         raise PlanError(f"rgb takes three bands (red, green, blue), got {', '.join(names)!r}")
     bands = tuple(_named(channels, name) for name in names)
     _check_grid(bands)
@@ -164,16 +166,20 @@ def _index(channels: Sequence[Channel], text: str) -> Scene:
         bands = tuple(each for each in found if each is not None)
         if len(bands) != 2:
             needed = " and ".join(_INDICES[name])
-            raise PlanError(f"{name} needs a {needed} band, by a usual name: name the two bands")
+            raise PlanError(
+                f"{name} needs a {needed} band, by a usual name: name the two bands, as in B08,B04"
+            )
+        label = f"{name} ({bands[0].name}, {bands[1].name})"
     else:
         names = [part.strip() for part in text.split(",")]
         if len(names) != 2 or not all(names):
             known = ", ".join(_INDICES)
             raise PlanError(f"no index {text!r}; there is {known}, or two bands as in B08,B04")
         bands = tuple(_named(channels, each) for each in names)
-        name = f"({bands[0].name} - {bands[1].name}) / ({bands[0].name} + {bands[1].name})"
+        name = ""
+        label = f"({bands[0].name} - {bands[1].name}) / ({bands[0].name} + {bands[1].name})"
     _check_grid(bands)
-    return Scene(label=name, channels=bands, vegetation=name == "NDVI")
+    return Scene(label=label, channels=bands, vegetation=name == "NDVI")
 
 
 def _field(channel: Channel) -> Scene:

@@ -102,7 +102,7 @@ def view(
         sides = 1 if originals is None else 2
         budget = fit_budget(channels, max_nbytes // (_BYTES_A_SAMPLE * sides))
         page = _page(cube, budget, originals, _title(source), on_progress)
-    with published(path) as hidden:
+    with published(path, overwrite=overwrite) as hidden:
         hidden.write_text(page, encoding="utf-8")
     return View(
         path=str(path),
