@@ -149,6 +149,47 @@ def test_a_cube_without_pictures_is_refused(tmp_path):
         xvcomp.preview(xr.Dataset({"a": ("time", [1.0, 2.0])}), tmp_path / "a.png")
 
 
+@pytest.mark.parametrize("dtype", ["complex128", "object", "datetime64[ns]"])
+def test_what_cannot_be_drawn_is_named_with_its_dtype(tmp_path, dtype):
+    values = np.ones((2, 4, 4)).astype("i8").astype(dtype)
+    with pytest.raises(PlanError, match=re.escape(f"'a' is of dtype {np.dtype(dtype)}")):
+        xvcomp.preview(xr.Dataset({"a": (DIMS, values)}), tmp_path / "a.png")
+
+
+def test_a_field_of_dates_is_drawn_as_numbers(tmp_path):
+    cube = field(name="burnt", units="days since 2000-01-01")
+    done = xvcomp.preview(cube, tmp_path / "a.png", stretch=(0, 100))
+    assert done.low == pytest.approx(float(cube.burnt.min()), rel=1e-6)
+    stored = xr.decode_cf(
+        cube.drop_vars("time").assign_coords(
+            time=("time", np.arange(6.0), {"units": "days since 2020-01-01"})
+        ),
+        decode_times=False,
+    )
+    from xvcomp.previews.opening import opened
+
+    with opened(stored) as dataset:
+        assert dataset.burnt.dtype.kind == "f"
+        assert labels.frame_labels(channels.channels_of(dataset)[0], [1]) == ["2020-01-02"]
+
+
+@pytest.mark.parametrize("value", ["0.1", [1.0, 2.0]])
+def test_packing_that_is_no_number_is_refused_by_name(tmp_path, value):
+    with pytest.raises(PlanError, match=r"scale_factor of 't2m' is .*one number"):
+        xvcomp.preview(field(scale_factor=value), tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("wanted", [[99], [0, -7], np.array([6]), np.int64(6), [0.5]])
+def test_positions_outside_of_a_dim_are_refused(tmp_path, wanted):
+    with pytest.raises(PlanError, match="time"):
+        xvcomp.preview(field(), tmp_path / "a.png", isel={"time": wanted})
+
+
+def test_a_position_may_be_a_number_of_numpy(tmp_path):
+    done = xvcomp.preview(field(), tmp_path / "a.png", isel={"time": np.int64(-1)})
+    assert done.frames == 1
+
+
 def test_north_is_up_whichever_way_latitudes_run():
     cube = field().rename(y="lat", x="lon").assign_coords(lat=np.arange(20.0))
     up = channels.channels_of(cube)[0].read(channels.Grid((0,), 1))
@@ -208,7 +249,8 @@ def test_clouds_do_not_turn_land_black():
     assert land.mean() > 60
 
 
-@pytest.mark.parametrize("value", [np.nan, 0.0, 7.0])
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [np.nan, 0.0, 7.0, -1e17, 1e300])
 def test_constant_and_empty_fields_are_drawn(tmp_path, value):
     cube = xr.Dataset({"a": (DIMS, np.full((2, 5, 7), value))})
     for end in ("png", "gif", "mp4"):
@@ -237,6 +279,28 @@ def test_frames_without_dates_are_named_by_their_axis():
     assert labels.frame_labels(channels.channels_of(cube)[0], [3]) == ["level 3"]
     cube = cube.assign_coords(level=("level", [10.0, 20, 30, 50, 70, 100], {"units": "hPa"}))
     assert labels.frame_labels(channels.channels_of(cube)[0], [3]) == ["level 50 hPa"]
+
+
+@pytest.mark.parametrize(
+    ("times", "written"),
+    [
+        ([20200101, 20200102], ["time 20200101", "time 20200102"]),
+        ([20200101.0, 20200102.5], ["time 20200101", "time 20200102.5"]),
+        (np.array([0, 6], "m8[h]"), ["time 0 h", "time 6 h"]),
+        (np.array([24, 72], "m8[h]").astype("m8[ns]"), ["time 1 d", "time 3 d"]),
+        (np.array(["2020-01-01T00:00:05", "2020-01-01T00:00:35"], "M8[ns]"),
+         ["2020-01-01 00:00:05", "2020-01-01 00:00:35"]),
+        (np.array(["2020-01-01T00:00:05.25", "NaT", "2020-01-01T00:00:05.5"], "M8[ns]"),
+         ["2020-01-01 00:00:05.250", "frame 1", "2020-01-01 00:00:05.500"]),
+        (np.array(["2020-01-01T10:30:24", "2020-01-06T10:30:21"], "M8[ns]"),
+         ["2020-01-01 10:30", "2020-01-06 10:30"]),
+        (["a run of the model, first", "a run of the model, second"],) * 2,
+    ],
+)  # fmt: skip
+def test_labels_of_frames_are_whole_and_differ(times, written):
+    cube = field(len(times)).assign_coords(time=times)
+    found = labels.frame_labels(channels.channels_of(cube)[0], range(len(times)))
+    assert found == written
 
 
 def test_numbers_are_short_and_units_of_pure_numbers_are_not_written():
@@ -476,7 +540,9 @@ def cube_file(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("by", ["url", "quoted", "chain", "vsi", "dataset", "array", "open", "link"])
+@pytest.mark.parametrize(
+    "by", ["url", "quoted", "chain", "vsi", "dataset", "array", "open", "link"]
+)
 def test_a_source_is_not_overwritten_however_it_is_named(cube_file, by):
     before = cube_file.read_bytes()
     link = cube_file.with_name("link.mp4")

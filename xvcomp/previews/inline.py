@@ -9,8 +9,8 @@ from html import escape
 import xarray as xr
 
 from ..results import Report
-from .channels import Channel, channels_of
-from .opening import Lookable, opened
+from .channels import Channel
+from .opening import Lookable, fields_of, opened
 from .pictures import contact_sheet
 from .scenes import Scene, choose_scene
 from .showing import Show
@@ -61,7 +61,7 @@ def report_html(report: Report) -> str:
 
 
 def _picture(cube: xr.Dataset) -> str:
-    scene = choose_scene(channels_of(cube))
+    scene = choose_scene(fields_of(cube))
     cost = sum(_read_nbytes(channel) for channel in scene.channels)
     if cost > _MAX_NBYTES:
         return f"<p>no preview: drawing it would read about {cost / 1e6:.0f} MB</p>"

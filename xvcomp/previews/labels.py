@@ -28,20 +28,42 @@ def frame_labels(channel: Channel, frames: Sequence[int]) -> list[str]:
     values = coord.values[list(frames)]
     if values.dtype.kind == "M":
         return _dates(values, frames)
+    if values.dtype.kind == "m":
+        return _spans(values, frames, channel.frame_dim)
     if values.dtype.kind in "iuf":
         unit = plain_unit(coord.attrs)
-        return [f"{channel.frame_dim} {value:g} {unit}".strip() for value in values]
-    return [f"{value!s:.19}" for value in values]
+        return [f"{channel.frame_dim} {_number(value)} {unit}".strip() for value in values]
+    return [str(value) for value in values]
+
+
+def _number(value: np.number) -> str:
+    """Write a position in full: a date written as a number has eight digits."""
+    return f"{value:.12g}" if value.dtype.kind == "f" else f"{value}"
 
 
 def _dates(values: NDArray[np.datetime64], frames: Sequence[int]) -> list[str]:
-    """Write days, and hours only where they differ from midnight."""
+    """Write days, hours only where they differ from midnight, and seconds to tell frames apart."""
     known = values[~np.isnat(values)]
     whole = bool((known == known.astype("datetime64[D]")).all())
-    texts = np.datetime_as_string(values.astype("datetime64[m]"), unit="D" if whole else "m")
+    texts: list[str] = []
+    for unit in ("D",) if whole else ("m", "s", "ms", "us", "ns"):
+        texts = [str(text) for text in np.datetime_as_string(values, unit=unit, casting="unsafe")]
+        if len({*texts} - {"NaT"}) == np.unique(known).size:
+            break
     return [
-        f"frame {frame}" if np.isnat(value) else str(text).replace("T", " ")
-        for frame, value, text in zip(frames, values, texts, strict=True)
+        f"frame {frame}" if text == "NaT" else text.replace("T", " ")
+        for frame, text in zip(frames, texts, strict=True)
+    ]
+
+
+def _spans(values: NDArray[np.timedelta64], frames: Sequence[int], dim: str) -> list[str]:
+    """Write durations in days, or else in hours."""
+    hours = values / np.timedelta64(1, "h")
+    whole = bool((hours[np.isfinite(hours)] % 24 == 0).all())
+    count, unit = (hours / 24, "d") if whole else (hours, "h")
+    return [
+        f"{dim} {value:.12g} {unit}" if np.isfinite(value) else f"frame {frame}"
+        for frame, value in zip(frames, count, strict=True)
     ]
 
 

@@ -137,4 +137,8 @@ def _ends(sample: NDArray[np.float64], percent: tuple[float, float]) -> tuple[fl
     low, high = (float(v) for v in np.percentile(sample, percent))
     if not high > low:
         low, high = float(sample.min()), float(sample.max())
-    return (low, high) if high > low else (low - 0.5, low + 0.5)
+    if high > low:
+        return low, high
+    # Half of one vanishes beside a large number.
+    room = max(0.5, 1e-6 * abs(low))
+    return low - room, low + room

@@ -9,9 +9,8 @@ from typing import Any, Literal
 
 from ..errors import PlanError
 from ..results import OnProgress, Progress
-from .channels import channels_of
 from .movie import write_movie
-from .opening import Lookable, opened, selected
+from .opening import Lookable, fields_of, opened, selected
 from .output import check_output, published
 from .pictures import contact_sheet, write_gif
 from .scenes import choose_scene, same_in
@@ -122,12 +121,12 @@ def preview(
     _check_numbers(fps, max_frames, size, stretch)
     side = size or _SIZES[kind]
     with ExitStack() as stack:
-        channels = channels_of(selected(stack.enter_context(opened(source)), isel))
+        channels = fields_of(selected(stack.enter_context(opened(source)), isel))
         scene = choose_scene(channels, rgb=rgb, index=index, variable=variable)
         original = None
         if compare is not None:
             theirs = selected(stack.enter_context(opened(compare)), isel)
-            original = same_in(channels_of(theirs), scene)
+            original = same_in(fields_of(theirs), scene)
         show = Show.of(
             scene,
             original,
