@@ -16,7 +16,17 @@ from PIL import Image
 
 import xvcomp
 from xvcomp.errors import PlanError
-from xvcomp.previews import channels, colours, inline_html, labels, looks, output, scenes
+from xvcomp.previews import (
+    channels,
+    colours,
+    drawing,
+    inline_html,
+    labels,
+    looks,
+    output,
+    scenes,
+    showing,
+)
 from xvcomp_cli.main import cli
 
 DIMS = ("time", "y", "x")
@@ -366,6 +376,71 @@ def test_small_cubes_are_enlarged_and_large_ones_reduced(tmp_path):
     large = xvcomp.preview(field(2, 900, 1200), tmp_path / "b.mp4", size=128)
     assert decode(small.path)[0].shape[1] == 320
     assert 128 <= decode(large.path)[0].shape[1] <= 256
+
+
+@pytest.mark.parametrize(
+    ("pixels", "size", "drawn"),
+    [(700, 384, 350), (330, 480, 660), (10, 384, 380), (1, 480, 480), (1200, 128, 134),
+     (480, 480, 480), (8192, 4096, 4096)],
+)  # fmt: skip
+def test_the_size_is_the_nearest_that_steps_of_pixels_give(pixels, size, drawn):
+    scene = chosen(field(1, 4, pixels))
+    show = showing.Show.of(scene, max_frames=1, size=size)
+    (panels,) = show.panels()
+    assert max(panels[0].rgb.shape) * show.style(size).scale == drawn
+
+
+@pytest.mark.parametrize("compare", [False, True])
+def test_the_size_of_pictures_is_known_before_they_are_drawn(compare):
+    scene = chosen(field(1, 7, 50))
+    show = showing.Show.of(scene, scene if compare else None, max_frames=1, size=256)
+    (picture,) = show.pictures(256)
+    assert picture.shape[:2] == show.picture_size(256)
+
+
+def test_a_picture_too_large_for_a_video_is_refused_with_what_fits(tmp_path):
+    cube = field(1, 8, 5700)
+    with pytest.raises(PlanError, match=r"17112 x .* use size (\d+) or less") as found:
+        xvcomp.preview(cube, tmp_path / "a.mp4", compare=cube, size=4096)
+    (size,) = re.findall(r"use size (\d+)", str(found.value))
+    xvcomp.preview(cube, tmp_path / "a.mp4", compare=cube, size=int(size))
+    with pytest.raises(PlanError, match="or less"):
+        xvcomp.preview(cube, tmp_path / "b.mp4", compare=cube, size=int(size) + 1)
+
+
+def test_text_is_written_with_what_the_font_has():
+    written = {
+        "\u00b5g m\u207b\u00b2 s\u207b\u00b9": "ug m-2 s-1",
+        "\u03bcm": "um",
+        "mm\n  per\thour": "mm per hour",
+        "\u00b0C \u00e9t\u00e9 \u4e2d": "\u00b0C ete ",
+        "10\u00b3 \u00d7 10\u207b\u00b9 \u2212 \u00bd": "10^3 x 10^-1 - 1/2",
+    }
+    assert {text: drawing.plain(text) for text in written} == written
+
+
+@pytest.mark.parametrize("unit", ["K", "mm\nper hour", "kilograms of dry matter " * 4])
+@pytest.mark.parametrize("end", ["png", "gif"])
+def test_the_legend_keeps_its_place_whatever_the_unit(tmp_path, unit, end):
+    """Its line has the name on the left, then the bar; nothing runs into the panels."""
+    cube = field(2, 32, 32, units=unit)
+    xvcomp.preview(cube, tmp_path / f"a.{end}", size=32)
+    pixels = np.asarray(Image.open(tmp_path / f"a.{end}").convert("RGB")).astype(int)
+    legend = pixels[:30] if end == "png" else pixels[-26:]
+    inked = np.abs(legend - drawing.BACKGROUND).max(axis=(0, 2)) > 60
+    coloured = np.ptp(legend, axis=-1).max(axis=0) > 60
+    assert inked[:40].any(), "the name is gone"
+    assert coloured.sum() >= 24, "there is no bar"
+    assert not inked[-4:].any(), "the unit runs out of the picture"
+    assert np.flatnonzero(coloured)[0] > 60, "the low value has no room"
+
+
+def test_a_unit_of_two_lines_is_written_in_one(tmp_path):
+    sheets = []
+    for unit in ("mm per hour", "mm\nper hour"):
+        xvcomp.preview(field(units=unit), tmp_path / "a.png", overwrite=True)
+        sheets.append(np.asarray(Image.open(tmp_path / "a.png")))
+    np.testing.assert_array_equal(*sheets)
 
 
 def test_long_cubes_are_thinned_evenly(tmp_path):

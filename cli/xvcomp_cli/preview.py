@@ -58,7 +58,8 @@ def stretch_callback(
 @click.option("--max-frames", type=click.IntRange(1), metavar="N",
               help="At most N, evenly spaced [default: 600, GIF 120, PNG 24].")  # fmt: skip
 @click.option("--size", type=click.IntRange(32, 4096), metavar="N",
-              help="Longer side of a panel, about [default: 480, GIF 384, PNG 192].")  # fmt: skip
+              help="Longer side of a panel, to the nearest step of whole pixels "
+                   "[default: 480, GIF 384, PNG 192].")  # fmt: skip
 @isel_option
 @overwrite_option
 @json_option

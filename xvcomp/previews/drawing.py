@@ -1,7 +1,10 @@
 """One picture of one frame: panels side by side, their titles, the date, the colours' range."""
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,8 @@ __all__ = [
     "draw_picture",
     "enlarge",
     "font",
+    "picture_size",
+    "plain",
     "write_text",
 ]
 
@@ -28,6 +33,11 @@ _SOFT = (160, 170, 180)
 _GAP_LIGHT, _GAP_DARK = (128, 132, 137), (98, 102, 107)
 _HATCH = 8
 _MARGIN = 6
+_MIN_WIDTH = 240
+_LIKE = str.maketrans({"\u03bc": "u", "\u2212": "-", "\u2013": "-", "\u2014": "-",
+                       "\u00d7": "x", "\u22c5": "\u00b7", "\u2044": "/"})  # fmt: skip
+_POWER = re.compile("(?<=[0-9])(?=[\u207a\u207b]?[\u00b2\u00b3\u00b9\u2070-\u2079])")
+_NO_GLYPH = "\uffff"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,6 +82,47 @@ def font(size: int) -> Any:
     return ImageFont.load_default(size)
 
 
+def plain(text: str) -> str:
+    r"""Write a line with what the font has: no micro sign, superscripts or accents.
+
+    Examples
+    --------
+    >>> plain("\u00b5g m\u207b\u00b2")
+    'ug m-2'
+    """
+    line = _POWER.sub("^", " ".join(text.split()))  # or else a thousand would read as 103
+    parts = unicodedata.normalize("NFKD", line).translate(_LIKE)
+    return "".join(c for c in parts if _has_glyph(c))
+
+
+@cache
+def _has_glyph(character: str) -> bool:
+    if not character.isprintable():
+        return False
+    if character.isascii():
+        return True
+    face = font(16)
+    drawn, box = face.getmask(character), face.getmask(_NO_GLYPH)
+    return bool((drawn.size, bytes(drawn)) != (box.size, bytes(box)))
+
+
+def _fitted(text: str, face: Any, width: int) -> str:
+    """Write a line that is at most so wide; a longer one ends in dots."""
+    line = plain(text)
+    if face.getlength(line) <= width:
+        return line
+    while line and face.getlength(line + "...") > width:
+        line = line[:-1]
+    return f"{line.rstrip()}..." if line else ""
+
+
+def picture_size(panels: int, titled: bool, tall: int, wide: int, style: Style) -> tuple[int, int]:
+    """Return the height and width, both even, of panels side by side with their captions."""
+    width = max(_MIN_WIDTH, panels * wide + _MARGIN * (panels - 1))
+    height = (style.line if titled else 0) + tall + 2 * style.line + _MARGIN
+    return height + height % 2, width + width % 2
+
+
 def enlarge(panel: Panel, scale: int) -> NDArray[np.uint8]:
     """Repeat pixels, and hatch what is missing; shape (y * scale, x * scale, 3)."""
     rgb = panel.rgb.repeat(scale, axis=0).repeat(scale, axis=1)
@@ -99,9 +150,8 @@ def draw_picture(
     tall, wide = tiles[0].shape[:2]
     titled = any(panel.title for panel in panels)
     top = style.line if titled else 0
-    width = len(tiles) * wide + _MARGIN * (len(tiles) - 1)
-    height = top + tall + 2 * style.line + _MARGIN
-    picture = Image.new("RGB", (width + width % 2, height + height % 2), BACKGROUND)
+    height, width = picture_size(len(tiles), titled, tall, wide, style)
+    picture = Image.new("RGB", (width, height), BACKGROUND)
     ink = ImageDraw.Draw(picture)
     for k, (panel, tile) in enumerate(zip(panels, tiles, strict=True)):
         left = k * (wide + _MARGIN)
@@ -132,8 +182,9 @@ def draw_legend(
     if look.colours is None:
         write_text(ink, (left, top), label, style.text, width, _SOFT)
         return
-    low, high = short(look.low), f"{short(look.high)} {unit}".strip()
     face = font(style.text)
+    shown_unit = _fitted(unit, face, width // 3)
+    low, high = short(look.low), f"{short(look.high)} {shown_unit}".strip()
     low_width, high_width = (int(face.getlength(text)) for text in (low, high))
     bar = max(24, min(140, (width - low_width - high_width) // 3))
     bar_left = left + width - high_width - 6 - bar
@@ -154,10 +205,4 @@ def write_text(
 ) -> None:
     """Write a line; one that is too long ends in dots."""
     face = font(size)
-    # The font has Latin letters only; others would be drawn as empty boxes.
-    plain = "".join(c if c.isprintable() and ord(c) < 0x250 else "?" for c in text)
-    if face.getlength(plain) > width:
-        while plain and face.getlength(plain + "...") > width:
-            plain = plain[:-1]
-        plain = f"{plain}..." if plain else ""
-    ink.text(at, plain, font=face, fill=fill)
+    ink.text(at, _fitted(text, face, width), font=face, fill=fill)

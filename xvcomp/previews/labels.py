@@ -46,8 +46,8 @@ def _dates(values: NDArray[np.datetime64], frames: Sequence[int]) -> list[str]:
     known = values[~np.isnat(values)]
     whole = bool((known == known.astype("datetime64[D]")).all())
     texts: list[str] = []
-    for unit in ("D",) if whole else ("m", "s", "ms", "us", "ns"):
-        texts = [str(text) for text in np.datetime_as_string(values, unit=unit, casting="unsafe")]
+    for dtype in ("M8[D]",) if whole else ("M8[m]", "M8[s]", "M8[ms]", "M8[us]", "M8[ns]"):
+        texts = [str(text) for text in np.datetime_as_string(values.astype(dtype))]
         if len({*texts} - {"NaT"}) == np.unique(known).size:
             break
     return [

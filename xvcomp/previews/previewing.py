@@ -22,6 +22,8 @@ Kind = Literal["mp4", "gif", "png"]
 _MAX_FRAMES: dict[Kind, int] = {"mp4": 600, "gif": 120, "png": 24}
 _SIZES: dict[Kind, int] = {"mp4": 480, "gif": 384, "png": 192}
 _KEYS = 8
+_MAX_SIDE = 16384
+"""Of a video by x264."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,7 +100,8 @@ def preview(
     max_frames : int, optional
         At most this many, evenly spaced. Default: 600, 120 or 24 (MP4, GIF, PNG).
     size : int, optional
-        About how many pixels a panel's longer side has. Default: 480, 384 or 192.
+        Pixels of a panel's longer side: drawn is the nearest to it that every n-th pixel of
+        the cube, or each one n times, gives. Default: 480, 384 or 192.
     overwrite : bool
         Replace ``out``.
     on_progress : callable, optional
@@ -134,6 +137,8 @@ def preview(
             size=side,
             percent=stretch,
         )
+        if kind == "mp4":
+            _check_picture(show, side)
         with published(path, overwrite=overwrite) as hidden:
             _write(show, hidden, kind, side, fps, on_progress)
     return Preview(
@@ -170,6 +175,17 @@ def _check_numbers(
         raise PlanError(f"size must be 32 to 4096 pixels, got {size}")
     if stretch is not None and not 0 <= stretch[0] < stretch[1] <= 100:
         raise PlanError(f"stretch takes two rising percentiles, such as 2,98; got {stretch}")
+
+
+def _check_picture(show: Show, size: int) -> None:
+    """Refuse pictures that the encoder would refuse."""
+    height, width = show.picture_size(size)
+    if max(height, width) > _MAX_SIDE:
+        fits = (n for n in range(size, 31, -1) if max(show.picture_size(n)) <= _MAX_SIDE)
+        raise PlanError(
+            f"the picture would be {width} x {height} pixels, and a video has at most "
+            f"{_MAX_SIDE} on a side: use size {next(fits)} or less"
+        )
 
 
 def _write(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .channels import Grid
-from .drawing import Panel, Style, draw_picture
+from .drawing import Panel, Style, draw_picture, picture_size
 from .labels import frame_labels
 from .looks import ERROR_GAIN, Look, fit_look
 from .scenes import Scene
@@ -37,21 +37,28 @@ class Show:
         size: int,
         percent: tuple[float, float] | None = None,
     ) -> "Show":
-        """Choose frames, at most ``max_frames``, and pixels, about ``size`` on a side."""
+        """Choose frames, at most ``max_frames``, and pixels, nearest to ``size`` on a side."""
         frames, height, width = scene.first.shape
         chosen = np.unique(np.linspace(0, frames - 1, min(frames, max_frames)).astype(int))
-        stride = max(1, math.ceil(max(height, width) / (2 * size)))
         return cls(
             scene=scene,
             original=original,
             look=fit_look(original or scene, percent),
-            grid=Grid(tuple(int(k) for k in chosen), stride),
+            grid=Grid(tuple(int(k) for k in chosen), _nearest(max(height, width), size)[0]),
         )
 
     def style(self, size: int) -> Style:
-        """Return how large pixels are drawn: small cubes are enlarged to ``size``."""
+        """Return how large pixels are drawn: small cubes are enlarged to about ``size``."""
         _, height, width = self.scene.first.shape
-        return Style(scale=max(1, round(size * self.grid.stride / max(height, width))))
+        return Style(scale=_nearest(max(height, width), size)[1])
+
+    def picture_size(self, size: int) -> tuple[int, int]:
+        """Return the height and width of a picture with its captions."""
+        _, height, width = self.scene.first.shape
+        stride, scale = _nearest(max(height, width), size)
+        tall, wide = (scale * -(-n // stride) for n in (height, width))
+        panels = 1 if self.original is None else 3
+        return picture_size(panels, panels > 1, tall, wide, self.style(size))
 
     def panels(self) -> Iterator[list[Panel]]:
         """Read and paint frame by frame, in blocks that fit into memory."""
@@ -105,6 +112,16 @@ class Show:
         style = self.style(size)
         for date, panels in zip(self.dates, self.panels(), strict=True):
             yield draw_picture(panels, date, self.scene.label, self.look, self.unit, style)
+
+
+def _nearest(pixels: int, size: int) -> tuple[int, int]:
+    """Return every how many pixels are drawn, and how often each: the nearest to a size."""
+    strides = ((n, 1) for n in {1, pixels // size, -(-pixels // size)} if n)
+    repeats = ((1, n) for n in {1, size // pixels, -(-size // pixels)} if n)
+    return min(
+        (*strides, *repeats),
+        key=lambda way: abs(math.log(way[1] * -(-pixels // way[0]) / size)),
+    )
 
 
 def _missing(frame: NDArray[np.float64]) -> NDArray[np.bool_]:
