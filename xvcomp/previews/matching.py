@@ -58,12 +58,12 @@ def _counterpart(channels: Sequence[Channel], wanted: Channel) -> Channel:
     if not named:
         known = ", ".join(each.name for each in channels[:20])
         raise PlanError(f"there is no field {wanted.name!r} to compare with; there is {known}")
-    differing = {each.name: _differing(wanted.array, each.array) for each in named}
-    found = [each for each in named if _differing(wanted.array, each.array) is None]
+    differing = [_differing(wanted.array, each.array) for each in named]
+    found = [each for each, dim in zip(named, differing, strict=True) if dim is None]
     if len(found) > 1:
         found = [each for each in found if each.name == wanted.name] or found
     if not found:
-        dim = next(dim for dim in differing.values() if dim is not None)
+        dim = next(dim for dim in differing if dim is not None)
         raise PlanError(
             f"{wanted.name!r} is at {dim} {wanted.array.coords[dim].values} in one cube, which "
             "the other one lacks: they cannot be compared"
