@@ -413,7 +413,7 @@ def test_text_is_written_with_what_the_font_has():
         "\u00b5g m\u207b\u00b2 s\u207b\u00b9": "ug m-2 s-1",
         "\u03bcm": "um",
         "mm\n  per\thour": "mm per hour",
-        "\u00b0C \u00e9t\u00e9 \u4e2d": "\u00b0C ete ",
+        "\u00b0C \u00e9t\u00e9 \u4e2d": "\u00b0C ete",
         "10\u00b3 \u00d7 10\u207b\u00b9 \u2212 \u00bd": "10^3 x 10^-1 - 1/2",
     }
     assert {text: drawing.plain(text) for text in written} == written

@@ -90,9 +90,9 @@ def plain(text: str) -> str:
     >>> plain("\u00b5g m\u207b\u00b2")
     'ug m-2'
     """
-    line = _POWER.sub("^", " ".join(text.split()))  # or else a thousand would read as 103
-    parts = unicodedata.normalize("NFKD", line).translate(_LIKE)
-    return "".join(c for c in parts if _has_glyph(c))
+    powers = _POWER.sub("^", " ".join(text.split()))  # or else a thousand would read as 103
+    parts = unicodedata.normalize("NFKD", powers).translate(_LIKE)
+    return " ".join("".join(c for c in parts if _has_glyph(c)).split())
 
 
 @cache
