@@ -178,6 +178,36 @@ def test_what_cannot_be_shown_is_refused(pair, tmp_path, keywords, error):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_all_levels_are_counted_and_named_apart():
+    levels = xr.Dataset({"a": (("time", "level", "y", "x"), np.zeros((2, 100, 4, 4)))})
+    found = channels_of(levels)
+    assert (len(found), found[80].name) == (100, "a level 80")
+    assert fit_budget(found, 10**6).notes == ("only 24 of 100 fields are here",)
+
+
+@pytest.mark.parametrize(
+    ("wavelengths", "names"),
+    [
+        ([1000000, 1000001], ["a wl 1000000", "a wl 1000001"]),
+        ([1000000.0, 1000000.5], ["a wl 1000000", "a wl 1000000.5"]),
+        (np.float32([0.1, 0.2]), ["a wl 0.1", "a wl 0.2"]),
+        ([5, 5], ["a wl 5 [0]", "a wl 5 [1]"]),
+        (["red", "red"], ["a red [0]", "a red [1]"]),
+    ],
+)
+def test_no_two_fields_have_one_name(wavelengths, names):
+    values = np.broadcast_to([[[0.0]], [[1.0]]], (3, 2, 4, 4))
+    cube = xr.Dataset({"a": (("time", "wl", "y", "x"), values)}, coords={"wl": wavelengths})
+    found = channels_of(cube)
+    assert [each.name for each in found] == names
+    assert [float(each.array.max()) for each in found] == [0.0, 1.0]
+
+
+def test_dims_may_be_named_by_numbers(tmp_path):
+    cube = xr.Dataset({"a": (("time", 7, 0, 1), np.zeros((3, 2, 8, 8)))})
+    assert xvcomp.view(cube, tmp_path / "a.html").fields == ("a 7 0", "a 7 1")
+
+
 def test_pages_are_not_overwritten_unasked(pair, tmp_path):
     path = tmp_path / "a.html"
     path.write_text("mine")
