@@ -92,6 +92,25 @@ def text(tab, selector):
     return tab.evaluate(f"document.querySelector({selector!r}).textContent")
 
 
+def opened(browser, cube, folder, **keywords):
+    """Open a cube's page; return what was written."""
+    path = folder / "a.html"
+    done = xvcomp.view(cube, path, **keywords)
+    browser.resize(1280, 900)
+    browser.open(path.as_uri())
+    return done
+
+
+def painted(values, low, high):
+    """Return the colours of values, as the page should paint them."""
+    code = np.rint(255 * np.clip((values - low) / (high - low), 0, 1)).astype(int)
+    return colours.table(colours.SEQUENTIAL)[code].astype(int)
+
+
+def texts_of_plot(tab):
+    return tab.evaluate("[...document.querySelectorAll('#plot text')].map((e) => e.textContent)")
+
+
 # ---- what is in the page -------------------------------------------------------------------
 
 
@@ -146,7 +165,7 @@ def test_a_cube_that_fits_is_kept_whole_and_a_larger_one_thinned():
     large = budget(50, 1000, 1_000_000)
     assert large.stride > 1
     assert large.n_samples() <= 1_000_000
-    assert f"every {large.stride}th row" in large.notes[0]
+    assert large.notes[0].startswith(f"only every {large.stride}")
     long = budget(5000, 30, 1_000_000)
     assert long.stride == 1
     assert long.max_frames < 5000
@@ -208,6 +227,27 @@ def test_dims_may_be_named_by_numbers(tmp_path):
     assert xvcomp.view(cube, tmp_path / "a.html").fields == ("a 7 0", "a 7 1")
 
 
+@pytest.mark.parametrize(
+    ("stride", "ordinal"), [(2, "2nd"), (3, "3rd"), (11, "11th"), (21, "21st"), (22, "22nd")]
+)
+def test_strides_are_written_as_ordinals(stride, ordinal):
+    cube = xr.Dataset({"a": (DIMS, np.broadcast_to(0.0, (1, 48 * stride, 48 * stride)))})
+    (note,) = fit_budget(channels_of(cube), 48 * 48).notes
+    assert f"every {ordinal} row" in note
+
+
+@pytest.mark.parametrize("name", ["page.mp4", "page", "page.nc"])
+def test_only_pages_are_written(pair, tmp_path, name):
+    with pytest.raises(PlanError, match=r"\.html"):
+        xvcomp.view(pair[0], tmp_path / name)
+
+
+def test_numbers_too_large_for_a_page_are_refused_by_name(tmp_path):
+    values = np.array([-1e308, 1e308] * 96).reshape(3, 8, 8)
+    with pytest.raises(PlanError, match=r"'a' has values up to 1e\+308"):
+        xvcomp.view(xr.Dataset({"a": (DIMS, values)}), tmp_path / "a.html")
+
+
 def test_pages_are_not_overwritten_unasked(pair, tmp_path):
     path = tmp_path / "a.html"
     path.write_text("mine")
@@ -243,9 +283,7 @@ def test_the_first_frame_is_drawn_with_its_colours(tab, pair):
     low, high = (
         float(tab.evaluate(f"document.getElementById({n!r}).value")) for n in ("low", "high")
     )
-    values = pair[1].sst.values[0]
-    code = np.rint(255 * np.clip((values - low) / (high - low), 0, 1)).astype(int)
-    expected = colours.table(colours.SEQUENTIAL)[code].astype(int)
+    expected = painted(pair[1].sst.values[0], low, high)
     assert np.abs(pixels[..., :3] - expected).max() <= 4
 
 
@@ -349,19 +387,29 @@ def test_another_field_has_its_own_numbers_and_its_name_stays_text(tab, pair):
     assert tab.trouble() == []
 
 
-def test_the_stretch_can_be_set_and_reset(tab):
+def test_the_stretch_can_be_set_and_reset(tab, pair):
     before = canvas(tab)
+    tab.choose("#low", "-20")
     tab.choose("#high", "20")
-    tab.wait("document.querySelector('.scale.values').textContent.includes('20 K')")
-    after = canvas(tab)
-    assert (after[19, 29, :3] == colours.SEQUENTIAL[-1]).all() or after[19, 29, 1] > before[
-        19, 29, 1
-    ]
+    tab.wait("document.querySelector('.scale.values').textContent === '-2020 K'")
+    expected = painted(pair[1].sst.values[0], -20, 20)
+    assert np.abs(canvas(tab)[..., :3] - expected).max() <= 4
+    assert np.abs(before[..., :3] - expected).max() > 40
+    tab.choose("#low", "9999")
     tab.click("#reset")
     tab.wait("Number(document.getElementById('high').value) > 1000")
     np.testing.assert_array_equal(canvas(tab), before)
-    tab.choose("#low", "9999")
     assert tab.trouble() == []
+
+
+def test_setting_the_errors_range_leaves_the_values_stretch_alone(browser, tmp_path):
+    values = 101325 + np.random.default_rng(3).normal(0, 2000, (2, 20, 30))
+    cube = xr.Dataset({"a": (DIMS, values)})
+    opened(browser, cube, tmp_path, reference=cube + 1)
+    before = canvas(browser)
+    browser.choose("#limit", "20")
+    browser.wait("document.querySelector('.scale.errors').textContent.startsWith('-20')")
+    np.testing.assert_array_equal(canvas(browser), before)
 
 
 def test_bands_are_shown_as_colours_and_can_be_exchanged(browser, tmp_path):
@@ -448,6 +496,109 @@ def test_it_fits_windows_of_all_sizes_in_light_and_dark(tab, tmp_path, width, he
         })()"""
     )
     assert not overlaps, "labels of the plot lie on each other"
+
+
+def test_values_lost_and_invented_in_decoding_are_seen_and_counted(browser, tmp_path):
+    original = xr.Dataset(
+        {"a": (DIMS, np.random.default_rng(4).random((4, 20, 20)), {"units": "K"})}
+    )
+    original.a[:, 19, :3] = np.nan
+    decoded = original.copy(deep=True)
+    decoded.a[:, :10] = np.nan
+    decoded.a[:, 19, :2] = 0.5
+    opened(browser, decoded, tmp_path, reference=original)
+    low, high = (
+        float(browser.evaluate(f"document.getElementById({n!r}).value")) for n in ("low", "high")
+    )
+    seen = canvas(browser, "original")
+    assert ((seen[..., 3] == 0) == np.isnan(original.a.values[0])).all()
+    expected = painted(original.a.values[0, :19], low, high)
+    assert np.abs(seen[:19, :, :3] - expected).max() <= 4
+    assert ((canvas(browser)[..., 3] == 0) == np.isnan(decoded.a.values[0])).all()
+    facts = "RMSE 0 K, largest 0 K, 200 values lost, 2 invented"
+    assert text(browser, "#error-facts") == facts
+    browser.click("#original", 0.525, 0.075)
+    browser.wait("document.getElementById('readout').textContent.startsWith('y 1,')")
+    found = re.fullmatch(
+        r"y 1, x 10; a missing, original ([\d.]+), error missing", text(browser, "#readout")
+    )
+    assert found, text(browser, "#readout")
+    assert float(found[1]) == pytest.approx(float(original.a[0, 1, 10]), abs=1e-4)
+    assert len(line(browser, "original")) == 4
+
+
+@pytest.mark.parametrize("south_up", [True, False])
+def test_thinned_rows_keep_their_coordinates(browser, tmp_path, south_up):
+    lat = np.arange(108.0) if south_up else np.arange(108.0)[::-1]
+    values = np.broadcast_to(lat[:, None], (2, 108, 1000)).copy()
+    cube = xr.Dataset({"a": (("time", "lat", "lon"), values)}, coords={"lat": lat})
+    assert "row" in opened(browser, cube, tmp_path, max_nbytes=30_000).notes[0]
+    browser.click("#decoded", 0.5, 0.01)
+    found = re.match(r"lat (\d+), lon \d+; a ([\d.]+)", text(browser, "#readout"))
+    assert float(found[2]) == pytest.approx(float(found[1]), abs=0.01)
+
+
+@pytest.mark.parametrize("dim", ["lat", "lon"])
+def test_coordinates_with_gaps_are_replaced_by_positions(browser, tmp_path, dim):
+    given = [0.0, 10, 20, 30, 40, 50, 60, np.nan]
+    cube = xr.Dataset({"a": (("time", "lat", "lon"), np.zeros((3, 8, 8)))}, coords={dim: given})
+    opened(browser, cube, tmp_path)
+    browser.click("#decoded", 0.99, 0.99)
+    browser.wait("document.getElementById('readout').textContent.startsWith('lat 7, lon 7;')")
+    assert browser.trouble() == []
+
+
+def test_large_numbers_keep_the_digits_that_tell_them_apart(browser, tmp_path):
+    wave = 101325 + 200 * np.sin(np.arange(24) / 4)[:, None, None] + np.zeros((24, 20, 30))
+    opened(browser, xr.Dataset({"msl": (DIMS, wave, {"units": "Pa"})}), tmp_path)
+    readout = text(browser, "#readout")
+    assert float(re.search(r"msl ([\d.]+) Pa", readout)[1]) == pytest.approx(101325, abs=0.01)
+    assert "e+" not in text(browser, ".scale.values") + "".join(texts_of_plot(browser))
+    ticks = [float(each) for each in texts_of_plot(browser) if re.fullmatch(r"[\d.]+", each)]
+    assert len(ticks) == len(set(ticks)) > 3
+
+
+def test_seconds_of_an_hour_are_told_apart_after_fifty_years(browser, tmp_path):
+    values = 1.6e9 + np.linspace(0, 3600, 3 * 64).reshape(3, 8, 8)
+    opened(browser, xr.Dataset({"sec": (DIMS, values, {"units": "s"})}), tmp_path)
+    browser.click("#decoded", 0.99, 0.99)
+    browser.wait("document.getElementById('readout').textContent.startsWith('y 7, x 7;')")
+    found = float(re.search(r"sec ([\d.]+) s", text(browser, "#readout"))[1])
+    assert found == pytest.approx(values[0, 7, 7], abs=0.06)
+    assert len(np.unique(canvas(browser)[..., :3].reshape(-1, 3), axis=0)) > 50
+
+
+def test_only_bands_of_one_grid_can_be_colours_together(browser, tmp_path):
+    fine = np.arange(4 * 8 * 8.0).reshape(4, 8, 8)
+    coarse = {"b": (("time", "y2", "x2"), np.ones((4, 4, 4)))}
+    cube = {"a": (DIMS, fine)} | coarse | {"c": (DIMS, 2 * fine), "d": (DIMS, -fine)}
+    opened(browser, xr.Dataset(cube), tmp_path)
+    browser.choose("#mode", "rgb")
+    shown(browser, "a|a|a 0")
+    for each in ("red", "green", "blue"):
+        assert text(browser, f"#{each}") == "acd"
+    assert text(browser, ".facts span b") == "time 4, y 8, x 8; time 4, y2 4, x2 4"
+
+
+def test_numbers_beyond_single_precision_are_drawn(browser, tmp_path):
+    values = np.linspace(-1e100, 1e100, 3 * 64).reshape(3, 8, 8)
+    opened(browser, xr.Dataset({"a": (DIMS, values)}), tmp_path)
+    assert browser.trouble() == []
+    assert len(line(browser, '""')) == 3
+
+
+def test_a_long_series_is_drawn_with_its_extremes_and_its_gaps(browser, tmp_path):
+    values = np.random.default_rng(5).random((200_000, 1, 1))
+    values[123_456], values[50_000:60_000] = 9.0, np.nan
+    opened(browser, xr.Dataset({"a": (DIMS, values)}), tmp_path)
+    assert browser.trouble() == []
+    heights = line(browser, '""')
+    assert 1000 < len(heights) < 20_000
+    assert sum(each < min(heights) + 1 for each in heights) == 1
+    path = browser.evaluate("document.querySelector('#plot .line').getAttribute('d')")
+    assert path.count("M") == 2
+    browser.click("#plot .hit", 0.999)
+    browser.wait("Number(document.getElementById('frame').value) > 190000")
 
 
 # ---- from files ----------------------------------------------------------------------------

@@ -12,6 +12,7 @@ __all__ = ["Budget", "fit_budget"]
 _MAX_CHANNELS = 24
 _FINE, _COARSE = 160, 48
 _MANY_FRAMES, _FEW_FRAMES = 200, 24
+_ENDINGS = {1: "st", 2: "nd", 3: "rd"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,4 +100,5 @@ def _notes(budget: Budget, n_channels: int, frames: int) -> tuple[str, ...]:
 
 
 def _ordinal(n: int) -> str:
-    return {2: "2nd", 3: "3rd"}.get(n, f"{n}th")
+    teens = 10 < n % 100 < 20
+    return f"{n}th" if teens else f"{n}{_ENDINGS.get(n % 10, 'th')}"

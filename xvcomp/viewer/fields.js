@@ -8,7 +8,8 @@ const stage = byId("stage");
 const loaded = new Map();
 const state = { mode: "field", field: 0, rgb: [0, 0, 0], frame: 0, row: 0, column: 0, show: null, limit: 1, timer: 0, turn: 0 };
 
-async function unpack(id, low, high, first, last) {
+// Codes are kept, half as large as numbers: code 0 is missing, others are base + (code - zero) * step.
+async function unpack(id, base, zero, step) {
   const element = byId(id);
   if (!element) return null;
   const coded = atob(element.textContent);
@@ -16,23 +17,26 @@ async function unpack(id, low, high, first, last) {
   for (let i = 0; i < coded.length; i++) bytes[i] = coded.charCodeAt(i);
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   const planes = new Uint8Array(await new Response(stream).arrayBuffer());
-  const count = planes.length / 2, values = new Float32Array(count), step = (high - low) / (last - first);
+  const count = planes.length / 2, codes = new Uint16Array(count);
   let code = 0;
   for (let i = 0; i < count; i++) {
     code = (code + (planes[i] << 8) + planes[count + i]) & 0xffff;
-    values[i] = code === 0 ? NaN : low + (code - first) * step;
+    codes[i] = code;
   }
   element.remove();
-  return values;
+  return { codes, base, zero, step };
 }
+
+const unpackValues = (id, low, high) => unpack(id, low, 1, (high - low) / 65533);
 
 function load(k) {
   if (!loaded.has(k)) {
-    const field = data.fields[k];
+    const field = data.fields[k], id = "field-" + k + "-";
     loaded.set(k, Promise.all([
-      unpack("field-" + k + "-values", field.low, field.high, 1, 65534),
-      data.reference ? unpack("field-" + k + "-errors", -field.limit, field.limit, 1, 65535) : null,
-    ]).then(([values, errors]) => ({ values, errors, field, grid: data.grids[field.grid] })));
+      unpackValues(id + "values", field.low, field.high),
+      data.reference ? unpack(id + "errors", 0, 32768, field.limit / 32767) : null,
+      field.lost ? unpackValues(id + "lost", field.lost[0], field.lost[1]) : null,
+    ]).then(([values, errors, lost]) => ({ values, errors, lost, field, grid: data.grids[field.grid] })));
   }
   return loaded.get(k);
 }
@@ -73,9 +77,11 @@ function paint(canvas, bands, pick, colours, low, high) {
 }
 
 const frameOf = (g) => Math.min(state.frame, g.frames - 1);
-const decodedAt = (band, i) => band.values[i];
-const originalAt = (band, i) => band.values[i] - band.errors[i];
-const errorAt = (band, i) => band.errors[i];
+const at = (stored, i) => (stored && stored.codes[i] ? stored.base + (stored.codes[i] - stored.zero) * stored.step : NaN);
+const decodedAt = (band, i) => at(band.values, i);
+const errorAt = (band, i) => at(band.errors, i);
+// What was lost in decoding has no error: the original's value is a store of its own.
+const originalAt = (band, i) => (band.values.codes[i] ? decodedAt(band, i) - errorAt(band, i) : at(band.lost, i));
 function brighter(pick) {
   const { low, high } = state.show;
   return (band, i) => low + (high - low) * Math.pow(share(pick(band, i), low, high), 1 / GAMMA);

@@ -25,25 +25,35 @@ async function draw() {
 }
 
 function errorFacts(bands) {
-  let square = 0, largest = 0, n = 0;
+  let square = 0, largest = 0, n = 0, lost = 0, invented = 0;
   bands.forEach((band) => {
     const size = band.grid.width * band.grid.height, start = frameOf(band.grid) * size;
     for (let i = start; i < start + size; i++) {
-      const e = band.errors[i];
-      if (!Number.isNaN(e)) { square += e * e; largest = Math.max(largest, Math.abs(e)); n++; }
+      const e = errorAt(band, i);
+      if (!Number.isNaN(e)) { square += e * e; largest = Math.max(largest, Math.abs(e)); n++; continue; }
+      if (!Number.isNaN(originalAt(band, i))) lost++;
+      if (!Number.isNaN(decodedAt(band, i))) invented++;
     }
   });
-  const unit = unitOf(bands[0]);
-  byId("error-facts").textContent = n
-    ? "RMSE " + text(Math.sqrt(square / n)) + unit + ", largest " + text(largest) + unit : "nothing valid here";
+  const written = (value) => measured(value, bands[0], value / 1e3);
+  const facts = n ? ["RMSE " + written(Math.sqrt(square / n)), "largest " + written(largest)] : [];
+  if (lost || invented) facts.push(lost + (lost === 1 ? " value" : " values") + " lost, " + invented + " invented");
+  byId("error-facts").textContent = facts.join(", ") || "nothing valid here";
 }
 
 const unitOf = (band) => (band.field.unit ? " " + band.field.unit : "");
+const measured = (value, band, step) => text(value, step) + (Number.isNaN(value) ? "" : unitOf(band));
 
-function text(value) {
+// A number with the digits that a step leaves it, without the exponent that none needs.
+function text(value, step) {
   if (Number.isNaN(value)) return "missing";
-  if (value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e5)) return value.toExponential(2);
-  return String(Number(value.toPrecision(5)));
+  if (Math.abs(value) < step / 100) return "0";
+  const size = Math.abs(value), power = (v) => Math.floor(Math.log10(v));
+  const digits = size && step > 0 ? clamp(power(size) - power(step) + 1, 1, 15) : 7;
+  const exact = !(step > 0) && Number.isSafeInteger(value);
+  const rounded = exact ? value : Number(value.toPrecision(digits));
+  const plain = String(rounded), short = rounded.toExponential();
+  return (size >= 1e7 || (size && size < 1e-4)) && short.length < plain.length ? short : plain;
 }
 
 function scales(bands, colours) {
@@ -53,7 +63,7 @@ function scales(bands, colours) {
     if (!map) return;
     const bar = document.createElement("canvas"), ends = [low, high].map((v, i) => {
       const span = document.createElement("span");
-      span.textContent = text(v) + (i ? unit : "");
+      span.textContent = text(v, (high - low) / 1e4) + (i ? unit : "");
       return span;
     });
     bar.width = 256;
@@ -99,10 +109,26 @@ function reset() {
   const show = [Math.min(...ranges.map((r) => r[0])), Math.max(...ranges.map((r) => r[1]))];
   state.show = { low: show[0], high: show[1] };
   state.limit = Math.max(...bands.map((b) => b.usual || 0)) || 1e-12;
-  byId("low").value = text(state.show.low);
-  byId("high").value = text(state.show.high);
-  byId("limit").value = text(state.limit);
+  const step = (show[1] - show[0]) / 1e4;
+  write("low", show[0], step);
+  write("high", show[1], step);
+  write("limit", state.limit, state.limit / 1e4);
 }
+
+// A text is rounded: as long as nobody changes it, it stands for the number itself.
+function write(id, value, step) {
+  const input = byId(id);
+  input.value = input.dataset.written = text(value, step);
+  input.dataset.exact = value;
+}
+
+function read(id) {
+  const input = byId(id);
+  if (input.value === "") return NaN;
+  return Number(input.value === input.dataset.written ? input.dataset.exact : input.value);
+}
+
+const together = (field) => field.grid === data.fields[state.rgb[0]].grid;
 
 function options() {
   const fill = (id, chosen, usable) => {
@@ -116,7 +142,6 @@ function options() {
     byId(id).value = chosen;
   };
   fill("field", state.field, () => true);
-  const together = (field) => !data.rgb || field.grid === data.fields[data.rgb[0]].grid;
   ["red", "green", "blue"].forEach((id, c) => fill(id, state.rgb[c], together));
 }
 
@@ -131,8 +156,8 @@ function changed() {
 }
 
 function typed() {
-  const low = Number(byId("low").value), high = Number(byId("high").value), limit = Number(byId("limit").value);
-  if (byId("low").value && byId("high").value && high > low) state.show = { low, high };
+  const low = read("low"), high = read("high"), limit = read("limit");
+  if (high > low) state.show = { low, high };
   if (limit > 0) state.limit = limit;
   return draw();
 }
@@ -183,7 +208,7 @@ function start() {
   state.rgb = data.rgb || [0, 0, 0];
   options();
   byId("mode").value = state.mode;
-  if (!data.rgb) byId("mode").parentElement.classList.toggle("hidden", data.fields.length < 3);
+  if (!data.rgb) byId("mode").parentElement.classList.toggle("hidden", data.fields.filter(together).length < 3);
   const g = grid();
   state.row = Math.floor(g.height / 2);
   state.column = Math.floor(g.width / 2);

@@ -26,7 +26,8 @@ def page_html(
     data : Mapping
         What the script needs to know; names in it may be hostile.
     texts : sequence of sequence of str
-        Base64 of each field's values and, where there is a reference, its errors.
+        Base64 of each field's values and, where there is a reference, its errors and the
+        original's values that were lost.
     facts : Mapping[str, str]
         Shown below the title.
 
@@ -42,7 +43,7 @@ def page_html(
     stores = "".join(
         f'<script type="text/plain" id="field-{k}-{kind}">{text}</script>'
         for k, each in enumerate(texts)
-        for kind, text in zip(("values", "errors"), each, strict=False)
+        for kind, text in zip(("values", "errors", "lost"), each, strict=False)
     )
     policy = (
         f"default-src 'none'; script-src 'sha256-{_digest(script)}'; "

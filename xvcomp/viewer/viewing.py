@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ __all__ = ["View", "view"]
 
 _MAX_NBYTES = 24_000_000
 _BYTES_A_SAMPLE = 2
+_MAX_VALUE = 1e150
+"""Squares of larger numbers are infinite."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +72,7 @@ def view(
     source : Dataset, DataArray, path or URL
         A cube file (also inside of a dataset), or anything that can be encoded.
     out : path
-        The page; needs no network and no other file.
+        The page, ``.html`` or ``.htm``; needs no network and no other file.
     reference : as ``source``, optional
         The original: the page then shows errors, too.
     variables : sequence of str, optional
@@ -88,8 +91,10 @@ def view(
     FileExistsError
         If ``out`` exists and ``overwrite`` is false.
     PlanError
-        If there is nothing to show, or the reference has other fields or sizes.
+        If there is nothing to show, the reference has other fields or sizes, ``out`` is no
+        page by its name, or values are beyond 1e150.
     """
+    _check_name(out)
     path = check_output(out, overwrite=overwrite, sources=(source, reference))
     if max_nbytes < 10_000:
         raise PlanError(f"max_nbytes must be at least 10000, got {max_nbytes}")
@@ -101,7 +106,7 @@ def view(
         channels = _chosen(cube, variables)
         sides = 1 if originals is None else 2
         budget = fit_budget(channels, max_nbytes // (_BYTES_A_SAMPLE * sides))
-        page = _page(cube, budget, originals, _title(source), on_progress)
+        page = _page(budget, originals, _title(source), on_progress)
     with published(path, overwrite=overwrite) as hidden:
         hidden.write_text(page, encoding="utf-8")
     return View(
@@ -110,6 +115,11 @@ def view(
         fields=tuple(each.name for each in budget.channels),
         notes=budget.notes,
     )
+
+
+def _check_name(out: str | os.PathLike[str]) -> None:
+    if Path(out).suffix.lower() not in (".html", ".htm"):
+        raise PlanError(f"a page is called .html or .htm, got {os.fspath(out)}")
 
 
 def _title(source: Lookable) -> str:
@@ -131,7 +141,6 @@ def _chosen(cube: xr.Dataset, variables: Sequence[str] | None) -> list[Channel]:
 
 
 def _page(
-    cube: xr.Dataset,
     budget: Budget,
     originals: Sequence[Channel] | None,
     title: str,
@@ -157,14 +166,14 @@ def _page(
         "rgb": _rgb(budget.channels),
         "notes": list(budget.notes),
     }
-    return page_html(data, texts, _facts(cube, len(fields)))
+    return page_html(data, texts, _facts(budget.channels))
 
 
 def _grid_facts(channel: Channel, grid: Grid) -> dict[str, Any]:
     _, height, width = channel.shape
-    rows, columns = (_axis(channel, k) for k in (0, 1))
+    rows, columns = (_axis(channel, k, grid.stride) for k in (0, 1))
     if channel.upside_down:
-        rows["values"] = rows["values"][::-1]
+        rows["values"].reverse()
     return {
         "frames": len(grid.frames),
         "height": -(-height // grid.stride),
@@ -172,35 +181,34 @@ def _grid_facts(channel: Channel, grid: Grid) -> dict[str, Any]:
         "stride": grid.stride,
         "labels": frame_labels(channel, grid.frames),
         "times": frame_times(channel, grid.frames),
-        "dim": channel.frame_dim or "",
-        "rows": _thinned(rows, grid.stride, height),
-        "columns": _thinned(columns, grid.stride, width),
+        "rows": rows,
+        "columns": columns,
     }
 
 
-def _axis(channel: Channel, which: int) -> dict[str, Any]:
+def _axis(channel: Channel, which: int, stride: int) -> dict[str, Any]:
+    """Name the rows or columns that are kept: by coordinates, or else by their positions."""
     dim = channel.array.dims[-2:][which]
     coord = channel.array.coords.get(dim)
-    plain = coord is not None and coord.ndim == 1 and coord.dtype.kind in "iuf"
-    size = channel.array.sizes[dim]
-    values = coord.values.astype(float) if plain and coord is not None else np.arange(size)
-    unit = "" if coord is None else str(coord.attrs.get("units", ""))
-    return {"name": str(dim), "unit": unit, "values": values}
-
-
-def _thinned(axis: dict[str, Any], stride: int, size: int) -> dict[str, Any]:
-    values = axis["values"][:size:stride]
-    return axis | {"values": [float(f"{value:.9g}") for value in values]}
+    values, unit = np.arange(channel.array.sizes[dim], dtype=float), ""
+    if coord is not None and coord.ndim == 1 and coord.dtype.kind in "iuf":
+        given = coord.values.astype(float)
+        if np.isfinite(given).all():
+            values, unit = given, str(coord.attrs.get("units", ""))
+    kept = [float(f"{value:.9g}") for value in values[::stride]]
+    return {"name": str(dim), "unit": unit, "values": kept}
 
 
 def _field(
     channel: Channel, grid: Grid, originals: Sequence[Channel] | None
 ) -> tuple[dict[str, Any], list[str]]:
-    """Pack a field, and its errors if there is an original."""
+    """Pack a field and, where there is an original, its errors and what was lost of it."""
     scene = Scene(label=channel.name, channels=(channel,), vegetation=is_vegetation(channel))
-    values = channel.read(grid)
+    values = _read(channel, grid)
+    original = None if originals is None else _read(same_in(originals, scene).first, grid)
     packed = pack_values(values)
-    sample = _few(values)
+    known = values if original is None else np.where(np.isnan(values), original, values)
+    sample = _few(known)
     look = fit_look(scene, frames=sample)
     field: dict[str, Any] = {
         "name": channel.name,
@@ -211,15 +219,39 @@ def _field(
         "band": list(bright_range(sample)),
         "colours": [list(colour) for colour in look.colours or ()],
     }
-    if originals is None:
+    if original is None:
         return field, [packed.text]
-    theirs = same_in(originals, scene).first
-    errors = values - theirs.read(grid)
+    more, texts = _against(values, original)
+    return field | more, [packed.text, *texts]
+
+
+def _against(
+    values: NDArray[np.float64], original: NDArray[np.float64]
+) -> tuple[dict[str, Any], list[str]]:
+    """Pack errors and, where there are any, the original's values that are missing now."""
+    errors = values - original
     strong = np.abs(errors[np.isfinite(errors)])
     # Few errors are larger than this: they would hide the others.
     usual = float(np.percentile(strong, 99.5)) if strong.size else 0.0
     coded = pack_errors(errors)
-    return field | {"limit": coded.high, "usual": usual or coded.high}, [packed.text, coded.text]
+    more: dict[str, Any] = {"limit": coded.high, "usual": usual or coded.high}
+    lost = np.where(np.isnan(values), original, np.nan)
+    if np.isnan(lost).all():
+        return more, [coded.text]
+    packed = pack_values(lost)
+    return more | {"lost": [packed.low, packed.high]}, [coded.text, packed.text]
+
+
+def _read(channel: Channel, grid: Grid) -> NDArray[np.float64]:
+    """Read what is kept of a field; refuse what the page could not count with."""
+    values = channel.read(grid)
+    largest = max(np.nanmax(values, initial=0.0), -np.nanmin(values, initial=0.0))
+    if largest > _MAX_VALUE:
+        raise PlanError(
+            f"{channel.name!r} has values up to {largest:.3g}, and a page shows none beyond "
+            f"{_MAX_VALUE:g}: mask them, or choose other variables"
+        )
+    return values
 
 
 def _few(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -235,6 +267,10 @@ def _rgb(channels: Sequence[Channel]) -> list[int] | None:
     return None if scene is None else [list(channels).index(each) for each in scene.channels]
 
 
-def _facts(cube: xr.Dataset, n_fields: int) -> dict[str, str]:
-    dims = " \u00d7 ".join(f"{size} {dim}" for dim, size in cube.sizes.items())
-    return {"cube": dims, "fields": str(n_fields)}
+def _facts(channels: Sequence[Channel]) -> dict[str, str]:
+    shapes = {_dims(each.variable): None for each in channels}
+    return {"cube": "; ".join(shapes), "fields": str(len(channels))}
+
+
+def _dims(variable: xr.DataArray) -> str:
+    return ", ".join(f"{dim} {size}" for dim, size in variable.sizes.items())
