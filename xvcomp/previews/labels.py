@@ -1,6 +1,6 @@
 """What is written under pictures: dates and positions of frames, and short numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +56,7 @@ def _dates(values: NDArray[np.datetime64], frames: Sequence[int]) -> list[str]:
     ]
 
 
-def _spans(values: NDArray[np.timedelta64], frames: Sequence[int], dim: str) -> list[str]:
+def _spans(values: NDArray[np.timedelta64], frames: Sequence[int], dim: Hashable) -> list[str]:
     """Write durations in days, or else in hours."""
     hours = values / np.timedelta64(1, "h")
     whole = bool((hours[np.isfinite(hours)] % 24 == 0).all())

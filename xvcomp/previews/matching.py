@@ -47,13 +47,13 @@ def match(channels: Sequence[Channel], wanted: Channel) -> Channel:
     _check_axes(wanted, found)
     if found.upside_down == wanted.upside_down:
         return found
-    return replace(found, array=_with_rows_of(wanted.array, found.array))
+    return replace(found, variable=_with_rows_of(wanted.array, found.array), position=())
 
 
 def _counterpart(channels: Sequence[Channel], wanted: Channel) -> Channel:
     """Take the one layer of the same variable at the same level, member ..."""
-    name = str(wanted.array.name)
-    named = [each for each in channels if str(each.array.name) == name]
+    name = str(wanted.variable.name)
+    named = [each for each in channels if str(each.variable.name) == name]
     named = named or [each for each in channels if wanted.name.lower() in each.words]
     if not named:
         known = ", ".join(each.name for each in channels[:20])

@@ -137,7 +137,7 @@ def _rank(channel: Channel) -> tuple[bool, bool]:
 
 
 def _named(channels: Sequence[Channel], name: str) -> Channel:
-    exact = [each for each in channels if each.name == name or str(each.array.name) == name]
+    exact = [each for each in channels if each.name == name or str(each.variable.name) == name]
     word = name.strip().lower()
     loose = [each for each in channels if word in each.words]
     found = exact or loose
@@ -188,7 +188,7 @@ def _field(channel: Channel) -> Scene:
 
 def is_vegetation(channel: Channel) -> bool:
     """Tell vegetation indices by their names."""
-    name = str(channel.array.name).lower()
+    name = str(channel.variable.name).lower()
     return any(name == word or name.startswith(f"{word}_") for word in _VEGETATION)
 
 

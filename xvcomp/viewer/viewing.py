@@ -94,8 +94,8 @@ def view(
         If there is nothing to show, the reference has other fields or sizes, ``out`` is no
         page by its name, or values are beyond 1e150.
     """
-    _check_name(out)
     path = check_output(out, overwrite=overwrite, sources=(source, reference))
+    _check_name(path)
     if max_nbytes < 10_000:
         raise PlanError(f"max_nbytes must be at least 10000, got {max_nbytes}")
     with ExitStack() as stack:
@@ -117,9 +117,9 @@ def view(
     )
 
 
-def _check_name(out: str | os.PathLike[str]) -> None:
-    if Path(out).suffix.lower() not in (".html", ".htm"):
-        raise PlanError(f"a page is called .html or .htm, got {os.fspath(out)}")
+def _check_name(path: Path) -> None:
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise PlanError(f"a page is called .html or .htm, got {path}")
 
 
 def _title(source: Lookable) -> str:
