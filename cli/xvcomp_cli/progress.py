@@ -68,7 +68,9 @@ class Bar:
         self._task: TaskID | None = None
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        # Stopped without having been seen, some versions of rich print an empty line.
+        if self._watched:
+            self._bar.start()
         return self
 
     def __exit__(
@@ -77,7 +79,8 @@ class Bar:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bar.stop()
+        if self._watched:
+            self._bar.stop()
 
 
 class ProgressBar(Bar):
