@@ -7,10 +7,10 @@ import pytest
 import xarray as xr
 
 import xvcomp
-from xvcomp import codecs, solving
+from xvcomp import choosing, codecs, solving
 from xvcomp.choosing import choose, cropped, reaches_further, sample_of
 from xvcomp.codecs import registry
-from xvcomp.codecs.software import X265
+from xvcomp.codecs.software import X265, SvtAv1
 from xvcomp.jobs import step_of
 from xvcomp.pipeline import GroupInput, VariableInput
 from xvcomp.planner import plan as make_plan
@@ -87,6 +87,48 @@ def test_a_crop_is_the_middle_of_every_frame(height, width):
     got = part.variables[0].read(slice(0, 2), slice(0, size[0]), slice(0, size[1]))
     top, left = (30 - size[0]) // 2, (40 - size[1]) // 2
     np.testing.assert_array_equal(got, values[:, :, top : top + size[0], left : left + size[1]])
+
+
+class _Unsound(SvtAv1):
+    """Loses what its finest quantisers should keep, as SVT-AV1 does at high contrasts."""
+
+    def decode(self, packets, info, *, chroma, threads=1):
+        plane, *rest = super().decode(packets, info, chroma=chroma, threads=threads)
+        plane = plane.copy()
+        plane[0] += 60 * (len(plane) == 24)  # not those of a probe
+        return (plane, *rest)
+
+
+@pytest.mark.parametrize(("preset", "db"), [("balanced", 45), ("fast", 36)])
+def test_what_is_no_picture_of_its_input_is_coded_by_another(preset, db, monkeypatch, tmp_path):
+    values = _slow_cycle(24, 48, 64)
+    cube = xr.Dataset({"a": (("time", "y", "x"), values, {"units": "K"})})
+    path = tmp_path / "c.mp4"
+    target = xvcomp.Psnr(db)
+    (planned,) = xvcomp.plan(cube, preset="fast", target=target).groups
+    assert planned.codec == ("libsvtav1" if preset == "fast" else "libx265")
+    monkeypatch.setattr(registry, "_registered", {})
+    registry.register(_Unsound())
+    report = xvcomp.encode(cube, path, target=target, preset=preset)
+    assert report.groups[0].codec == "libx265"
+    assert db <= report.set_psnr_db["K"] <= db + 0.25
+
+
+def test_a_slope_is_measured_only_where_it_decides(monkeypatch):
+    steps = []
+    honest = choosing._Trials._encoded
+
+    def counted(self, plan, step):
+        steps.append(step)
+        return honest(self, plan, step)
+
+    monkeypatch.setattr(choosing._Trials, "_encoded", counted)
+    monkeypatch.setattr(choosing, "_at_slope", lambda one, other, slope: 0.5)
+    _trials(30, "libx265")
+    assert len(set(steps)) == 1
+    monkeypatch.setattr(choosing, "_at_slope", lambda one, other, slope: 0.9 + slope / 100)
+    _trials(30, "libx265")
+    assert len(set(steps)) == 2
 
 
 class _Blunt(X265):

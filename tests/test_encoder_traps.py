@@ -128,7 +128,9 @@ def test_step_widths_predict_the_error_on_noise(name, depth):
     steps = codec.quantizers(depth)
     wanted = [2**depth / n for n in (100, 40, 15)]
     for quantizer in (min(steps, key=lambda q: abs(steps[q] - w)) for w in wanted):
-        params = StreamParams(bit_depth=depth, quantizer=quantizer, preset="fast", gop=16)
+        # Fast x265 rounds more to zero.
+        preset = "balanced" if name == "libx265" else "fast"
+        params = StreamParams(bit_depth=depth, quantizer=quantizer, preset=preset, gop=16)
         mse = np.mean(10 ** (-psnr_by_frame(codec, noise, params) / 10)) * (2**depth - 1) ** 2
         assert 0.75 < steps[quantizer] / np.sqrt(12 * mse) < 1.33
 
@@ -348,4 +350,13 @@ def test_what_changes_its_scheduling_is_set_back_with_its_threads():
     now = scheduling_of_threads()
     stop.set()
     worker.join()
-    assert now == before | {worker.native_id: before[os.getpid()]}
+    # Threads of encoders before may have ended meanwhile.
+    assert now.pop(worker.native_id) == before[os.getpid()]
+    assert now.items() <= before.items()
+
+
+@pytest.mark.parametrize(("size", "smallest"), [((40, 40), 8), ((48, 64), 16), ((520, 1000), 16)])
+def test_fast_x265_pads_no_frame_by_a_twentieth(size, smallest):
+    params = StreamParams(bit_depth=12, quantizer=20, preset="fast", gop=8)
+    given = settings.x265_options(params, *size)["x265-params"].split(":")
+    assert f"min-cu-size={smallest}" in given

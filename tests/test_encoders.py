@@ -227,6 +227,12 @@ def test_only_what_the_planner_chose_has_a_replacement():
         assert replacements(own, "hevc_qsv", Psnr(45), encoders) == expected
 
 
+def test_software_encoders_replace_each_other():
+    encoders, own = machine(), Override()
+    assert replacements(own, "libsvtav1", Psnr(30), encoders) == (("libx265", 12),)
+    assert replacements(own, "libx265", Psnr(45), encoders) == (("libsvtav1", 10),)
+
+
 def test_libaom_is_tried_for_the_best_at_high_rates_only():
     deep = Capabilities(formats=(("gray", 10), ("gray", 12)), via="ffmpeg")
     encoders = machine(**{"libaom-av1": deep})

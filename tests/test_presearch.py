@@ -19,7 +19,7 @@ def cube():
     return xr.Dataset({"a": (("time", "y", "x"), np.stack(frames).astype("f4"), {"units": "1"})})
 
 
-@pytest.mark.parametrize("target", [xvcomp.Psnr(40), xvcomp.Psnr(48), xvcomp.Bpppb(0.3)])
+@pytest.mark.parametrize("target", [xvcomp.Psnr(46), xvcomp.Psnr(48), xvcomp.Bpppb(0.2)])
 def test_a_presearch_saves_encodings_of_the_whole(tmp_path, monkeypatch, cube, target):
     def encodes(large):
         monkeypatch.setattr(presearch, "_LARGE", large)

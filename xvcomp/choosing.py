@@ -12,7 +12,7 @@ of what it would take from there on, so one that reaches further is better at an
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from .errors import CodecError
 from .pipeline import EncodedGroup, GroupInput, Prepared, prepare, trial
+from .pipeline.parallel import map_ordered
 from .pipeline.windows import Reader
 from .planner import choices
 from .replacing import or_replaced
@@ -36,8 +37,16 @@ _SLOPE_STEP = 1.35
 _DB_PER_OCTAVE = (2.0, 30.0)
 """Slopes, in dB per doubling of the size, are taken to lie within this range."""
 
-_SAMPLES: dict[Preset, int] = {"fast": 500_000, "balanced": 800_000, "best": 3_000_000}
+_SAMPLES: dict[Preset, tuple[int, int]] = {
+    "fast": (400_000, 800_000),
+    "balanced": (400_000, 800_000),
+    "best": (3_000_000, 3_000_000),
+}
+"""Least and most samples of a trial; between them, an eighth of the cube."""
+
+_SHARE = 8
 _LEAST_SIDE = 64
+_LEAST_FRAMES = 192
 _MOST_FRAMES = 768
 _MARGIN = 0.99
 """A candidate must be better by 1 %: less is within what a sample can tell."""
@@ -50,11 +59,24 @@ _FURTHER = "it reaches further than "
 _MIN_SEGMENT_FRAMES = 32
 """Encoder runs are at least this long, for starting one costs as much as some frames."""
 
+_MANY = 16
+"""Frames of the large folding that is tried first."""
+
 _TRIAL_PRESET: dict[Preset, Preset] = {
     "fast": "fast",
-    "balanced": "fast",
+    "balanced": "balanced",
     "best": "balanced",
 }
+
+
+_SAVED: dict[tuple[str, Preset], float] = {
+    ("libx265", "best"): 0.89,
+    ("libsvtav1", "best"): 0.965,
+}
+"""Size at the preset itself over that at the one that trials take, at equal error.
+
+Means over six cubes (``benchmarks.rate_distortion.tune``).
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,12 +127,13 @@ def cropped(data: GroupInput, frames: int, height: int, width: int) -> GroupInpu
 
 
 def sample_of(data: GroupInput, samples: int) -> GroupInput:
-    """Return a part of about so many samples: all of the time, if it is not very long.
+    """Return a part of about so many samples: all of the time, if that is not very long.
 
     Of large frames a large part shows four places.
     """
     time, bands, height, width = data.shape
-    time = min(time, _MOST_FRAMES)
+    most = samples // (bands * min(height * width, _LEAST_SIDE**2))
+    time = min(time, _MOST_FRAMES, max(most, _LEAST_FRAMES))
     area = max(_LEAST_SIDE**2, samples // (time * bands))
     if area >= height * width and time == data.shape[0]:
         return data
@@ -194,24 +217,42 @@ def choose(
     """
     if len(plan.codecs) + len(plan.folds) <= 2:
         return plan
-    sample = sample_of(data, _SAMPLES[plan.preset])
-    share = math.prod(data.shape) / math.prod(sample.shape)
+    whole = math.prod(data.shape)
+    least, most = _SAMPLES[plan.preset]
+    sample = sample_of(data, min(max(whole // _SHARE, least), most))
+    share = whole / math.prod(sample.shape)
     trials = _Trials(sample, share, step, on_trial, span)
-    best = _choose_fold(trials, trials.start(plan))
-    best = _choose_codec(trials, plan, best)
-    return best.plan
+    folds = _first_folds(_folds(plan.folds, sample.shape[0]))
+    folded = [_folded(plan, fold, sample) for fold in folds]
+    trials.ahead([plan, *folded, *_other_codecs(plan)])
+    first = trials.start(plan)
+    return _choose_codec(trials, first.plan, _choose_fold(trials, first)).plan
 
 
 def _choose_codec(trials: "_Trials", plan: GroupPlan, best: Trial) -> Trial:
     """Try the other codecs, with the folding that suits the planned one and without."""
-    for codec, bit_depth in plan.codecs:
-        if codec == plan.codec:
-            continue
-        for base in {best.plan.fold: best.plan, 1: plan}.values():
-            instead = ((base.codec, base.bit_depth), *base.fallback)
-            other = replace(base, codec=codec, bit_depth=bit_depth, fallback=instead)
+    bases = {best.plan.fold: best.plan, 1: plan}.values()
+    for pair in zip(*map(_other_codecs, bases), strict=True):
+        for other in pair:
             best = trials.better(best, other, "codec")
     return best
+
+
+def _other_codecs(base: GroupPlan) -> list[GroupPlan]:
+    instead = ((base.codec, base.bit_depth), *base.fallback)
+    return [
+        replace(base, codec=codec, bit_depth=bit_depth, fallback=instead)
+        for codec, bit_depth in base.codecs
+        if codec != base.codec
+    ]
+
+
+_Key = tuple[str, int, int]
+
+
+def _key(plan: GroupPlan) -> _Key:
+    """Name what trials change."""
+    return plan.codec, plan.bit_depth, plan.fold
 
 
 @dataclass(slots=True)
@@ -221,33 +262,63 @@ class _Trials:
     step: float
     on_trial: Callable[[Trial], None] | None
     span: float = 0.0
-    db_per_octave: float = 6.0
+    _first: Trial | None = None
+    _slope: float | None = None
+    _found: dict[_Key, Trial | CodecError] = field(default_factory=dict)
+    _prepared: dict[int, Prepared] = field(default_factory=dict)
 
     def start(self, plan: GroupPlan) -> Trial:
-        """Encode the sample as planned, and measure what a bit is worth."""
-        plan, first = or_replaced(plan, lambda each: self.run(each, self.step))
-        second = self.run(plan, max(self.step, first.ceiling or 0.0) * _SLOPE_STEP)
-        octaves = math.log2(first.nbytes / second.nbytes)
-        if octaves > 0:
-            slope = (second.noise_db - first.noise_db) / octaves
-            self.db_per_octave = min(max(slope, _DB_PER_OCTAVE[0]), _DB_PER_OCTAVE[1])
+        """Encode the sample as planned."""
+        _, first = or_replaced(plan, self.run)
+        self._first = first
         return first
 
-    def run(self, plan: GroupPlan, step: float) -> Trial:
-        """Encode the sample."""
-        block = (self.sample.shape[2], self.sample.shape[3])
-        own = replace(plan, block=block, preset=_TRIAL_PRESET[plan.preset])
-        prepared = prepare(self.sample, span=span_of(own, self.sample), block=block, fold=own.fold)
-        prepared.stretch = stretch_of(prepared, self.span)
-        found = _measured(plan, trial(prepared, own, step), self.share)
+    def ahead(self, plans: Sequence[GroupPlan]) -> None:
+        """Encode the sample in several ways at the same time; `run` then only looks them up."""
+
+        def tried(plan: GroupPlan) -> Trial | CodecError:
+            try:
+                return self._encoded(plan, self.step)
+            except CodecError as error:
+                return error
+
+        new = [plan for plan in plans if _key(plan) not in self._found]
+        for plan in new:
+            self._of_sample(plan)
+        for plan, found in zip(new, map_ordered(tried, new), strict=True):
+            self._found[_key(plan)] = found
+
+    def run(self, plan: GroupPlan) -> Trial:
+        """Encode the sample, if that has not been done."""
+        found = self._found.get(_key(plan)) or self._encoded(plan, self.step)
+        if isinstance(found, CodecError):
+            raise found
+        found = replace(found, plan=plan)
         if self.on_trial is not None:
             self.on_trial(found)
         return found
 
+    def _encoded(self, plan: GroupPlan, step: float) -> Trial:
+        prepared = self._of_sample(plan)
+        block = (self.sample.shape[2], self.sample.shape[3])
+        own = replace(plan, block=block, preset=_TRIAL_PRESET[plan.preset])
+        return _measured(plan, trial(prepared, own, step), self.share)
+
+    def _of_sample(self, plan: GroupPlan) -> Prepared:
+        """Read the sample, once for every folding."""
+        prepared = self._prepared.get(plan.fold)
+        if prepared is None:
+            block = (self.sample.shape[2], self.sample.shape[3])
+            span = span_of(replace(plan, block=block), self.sample)
+            prepared = prepare(self.sample, span=span, block=block, fold=plan.fold)
+            prepared.stretch = stretch_of(prepared, self.span)
+            self._prepared[plan.fold] = prepared
+        return prepared
+
     def better(self, best: Trial, plan: GroupPlan, what: str) -> Trial:
         """Return the better of two, with the reason."""
         try:
-            other = self.run(plan, self.step)
+            other = self.run(plan)
         except CodecError as error:
             _log.warning("group %r is not coded by %s: %s", plan.name, plan.codec, error)
             return best
@@ -270,9 +341,35 @@ class _Trials:
         return False, f"a trial: {1 - 1 / (1 - gain):.0%} below {_name(other.plan, what)}"
 
     def _size_ratio(self, one: Trial, other: Trial) -> float:
-        """Return the ratio of two candidates' sizes at the same error."""
-        octaves = (one.noise_db - other.noise_db) / self.db_per_octave
-        return float(one.nbytes / other.nbytes * 2**octaves)
+        """Return the ratio of two candidates' sizes at the same error.
+
+        Where every slope tells the same, the ratio nearest to 1 is returned, and the slope
+        is not measured.
+        """
+        steep, flat = (_at_slope(one, other, slope) for slope in _DB_PER_OCTAVE)
+        if max(steep, flat) < _MARGIN:
+            return max(steep, flat)
+        if min(steep, flat) > 1:
+            return min(steep, flat)
+        return _at_slope(one, other, self._db_per_octave())
+
+    def _db_per_octave(self) -> float:
+        """Measure what a bit is worth to the plan as it was, once."""
+        if self._slope is None:
+            assert self._first is not None  # there is something to compare with
+            first = self._first
+            wider = max(self.step, first.ceiling or 0.0) * _SLOPE_STEP
+            second = self._encoded(first.plan, wider)
+            octaves = math.log2(first.nbytes / second.nbytes)
+            slope = (second.noise_db - first.noise_db) / octaves if octaves > 0 else 6.0
+            self._slope = min(max(slope, _DB_PER_OCTAVE[0]), _DB_PER_OCTAVE[1])
+        return self._slope
+
+
+def _at_slope(one: Trial, other: Trial, db_per_octave: float) -> float:
+    """Return the ratio of two candidates' sizes, moved to the same error along a slope."""
+    octaves = (one.noise_db - other.noise_db) / db_per_octave
+    return float(one.nbytes / other.nbytes * 2**octaves)
 
 
 def reaches_further(plan: GroupPlan) -> bool:
@@ -302,19 +399,38 @@ def _measured(plan: GroupPlan, encoded: EncodedGroup, share: float) -> Trial:
     squares = sum(stats.sum_squares for stats in encoded.stats)
     matrix = len(encoded.group.klt.matrix.data) if encoded.group.klt is not None else 0
     noise_db = 10 * math.log10(squares) if squares > 0 else -math.inf
-    nbytes = encoded.nbytes * share + matrix
+    saved = _SAVED.get((plan.codec, plan.preset), 1.0)
+    nbytes = encoded.nbytes * share * saved + matrix
     return Trial(plan=plan, nbytes=nbytes, noise_db=noise_db, ceiling=encoded.ceiling)
 
 
 def _choose_fold(trials: _Trials, best: Trial) -> Trial:
-    """Climb through the foldings as long as each is better than the one before."""
-    for fold in _folds(best.plan.folds, trials.sample.shape[0]):
-        plan = _folded(best.plan, fold, trials.sample)
-        found = trials.better(best, plan, "fold")
-        if found.plan.fold != fold:
-            return found
-        best = found
+    """Compare a small and a large folding with none, and go on from the best to its neighbours.
+
+    What varies slowly may lose by folding a few frames, and gain by folding many.
+    """
+    folds = _folds(best.plan.folds, trials.sample.shape[0])
+    nearby = _first_folds(folds)
+    tried: set[int] = set()
+    while nearby:
+        plans = [_folded(best.plan, fold, trials.sample) for fold in nearby]
+        trials.ahead(plans)
+        for plan in plans:
+            best = trials.better(best, plan, "fold")
+        tried.update(nearby)
+        nearby = [fold for fold in _neighbours(folds, best.plan.fold) if fold not in tried]
     return best
+
+
+def _first_folds(folds: Sequence[int]) -> list[int]:
+    return sorted({folds[0], max(f for f in folds if f <= max(folds[0], _MANY))}) if folds else []
+
+
+def _neighbours(folds: Sequence[int], fold: int) -> list[int]:
+    if fold not in folds:
+        return []
+    at = folds.index(fold)
+    return [*folds[max(0, at - 1) : at], *folds[at + 1 : at + 2]]
 
 
 def _folds(folds: Sequence[int], time: int) -> list[int]:

@@ -129,7 +129,8 @@ def replacements(
     if own.codec not in (None, *KINDS) or own.codec == "hardware":
         return ()
     name, _ = _software(target, encoders)
-    return _with_depth((name,), encoders) if name != codec else ()
+    others = dict.fromkeys(each for each in (name, *_TRIED) if each != codec)
+    return _with_depth(list(others), encoders)[:1]
 
 
 def _with_depth(names: Sequence[str], encoders: Encoders) -> tuple[tuple[str, int], ...]:
