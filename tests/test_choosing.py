@@ -8,9 +8,10 @@ import xarray as xr
 
 import xvcomp
 from xvcomp import choosing, codecs, solving
-from xvcomp.choosing import choose, cropped, reaches_further, sample_of
+from xvcomp.choosing import choose, reaches_further
 from xvcomp.codecs import registry
 from xvcomp.codecs.software import X265, SvtAv1
+from xvcomp.excerpts import cropped, sample_of
 from xvcomp.jobs import step_of
 from xvcomp.pipeline import GroupInput, VariableInput
 from xvcomp.planner import plan as make_plan

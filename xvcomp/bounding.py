@@ -16,8 +16,8 @@ from functools import partial
 from typing import Self
 
 from .bounds import corrections
-from .choosing import cropped
 from .errors import CodecError, ContainerError
+from .excerpts import cropped
 from .pipeline import (
     Correction,
     EncodedGroup,

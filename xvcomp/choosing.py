@@ -2,32 +2,29 @@
 
 A sample is a crop in space with all of its time, for what is to be compared is how codecs
 and transforms use time. Candidates are encoded at one quantiser step, where they differ in
-size and in error. The slope between the two is measured with one more encoding of the
-plan as it was; along it, each candidate's size is moved to the same error. (A Lagrangian
-with the encoders' own factor misjudged that slope by up to a half.) A codec whose finest
+size and in error; those that are always needed are encoded at the same time. Along the slope
+between size and error, each candidate's size is moved to the same error. Where steep and flat
+slopes would tell differently, it is measured with one more encoding of the plan as it was. (A
+Lagrangian with the encoders' own factor misjudged that slope by up to a half.) A codec whose finest
 quantiser is coarser than the step ends where it can do no more: size and slope say nothing
 of what it would take from there on, so one that reaches further is better at any size.
 """
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from .errors import CodecError
+from .excerpts import sample_of
 from .pipeline import EncodedGroup, GroupInput, Prepared, prepare, trial
 from .pipeline.parallel import map_ordered
-from .pipeline.windows import Reader
 from .planner import choices
 from .replacing import or_replaced
 from .results import Override
 from .spec import GroupPlan, Preset
 
-__all__ = ["Trial", "choose", "cropped", "reaches_further", "sample_of", "span_of", "stretch_of"]
+__all__ = ["Trial", "choose", "reaches_further", "span_of", "stretch_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -45,9 +42,6 @@ _SAMPLES: dict[Preset, tuple[int, int]] = {
 """Least and most samples of a trial; between them, an eighth of the cube."""
 
 _SHARE = 8
-_LEAST_SIDE = 64
-_LEAST_FRAMES = 192
-_MOST_FRAMES = 768
 _MARGIN = 0.99
 """A candidate must be better by 1 %: less is within what a sample can tell."""
 
@@ -67,7 +61,6 @@ _TRIAL_PRESET: dict[Preset, Preset] = {
     "balanced": "balanced",
     "best": "balanced",
 }
-
 
 _SAVED: dict[tuple[str, Preset], float] = {
     ("libx265", "best"): 0.89,
@@ -99,93 +92,6 @@ def span_of(plan: GroupPlan, data: GroupInput) -> int:
     fitting = data.memory.window_samples // samples
     gops = 1 if plan.lossless else min(_MIN_SEGMENT_FRAMES // plan.gop, fitting)
     return frames * max(1, gops)
-
-
-def cropped(data: GroupInput, frames: int, height: int, width: int) -> GroupInput:
-    """Return the middle of a group's first frames."""
-    full_time, bands, full_height, full_width = data.shape
-    time = min(frames, full_time)
-    height, width = min(height, full_height), min(width, full_width)
-    top, left = (full_height - height) // 2, (full_width - width) // 2
-
-    def moved(part: slice, by: int) -> slice:
-        return slice(part.start + by, part.stop + by)
-
-    def shifted(read: Reader) -> Reader:
-        return lambda t, y, x: read(t, moved(y, top), moved(x, left))
-
-    variables = tuple(
-        replace(
-            variable,
-            read=shifted(variable.read),
-            ignore=None if variable.ignore is None else shifted(variable.ignore),
-        )
-        for variable in data.variables
-    )
-    shape = (time, bands, height, width)
-    return GroupInput(variables=variables, shape=shape, memory=data.memory)
-
-
-def sample_of(data: GroupInput, samples: int) -> GroupInput:
-    """Return a part of about so many samples: all of the time, if that is not very long.
-
-    Of large frames a large part shows four places.
-    """
-    time, bands, height, width = data.shape
-    most = samples // (bands * min(height * width, _LEAST_SIDE**2))
-    time = min(time, _MOST_FRAMES, max(most, _LEAST_FRAMES))
-    area = max(_LEAST_SIDE**2, samples // (time * bands))
-    if area >= height * width and time == data.shape[0]:
-        return data
-    side = max(_LEAST_SIDE, 8 * int(math.sqrt(area) // 8))
-    size = (side, max(_LEAST_SIDE, area // min(side, height)))
-    # Seams cost bits that the whole does not: patches must be large beside them.
-    return (_patches if min(size) >= 2 * _LEAST_SIDE else cropped)(data, time, *size)
-
-
-def _patches(data: GroupInput, time: int, height: int, width: int) -> GroupInput:
-    """Join the middles of a group's four quarters: one place may be unlike the others."""
-    height, width = min(height, data.shape[2]), min(width, data.shape[3])
-    rows, columns = _halves(height, data.shape[2]), _halves(width, data.shape[3])
-
-    def joined(read: Reader) -> Reader:
-        def read_patches(time: slice, y: slice, x: slice) -> NDArray[Any]:
-            across = list(_within(columns, x))
-            parts = [[read(time, down, right) for right in across] for down in _within(rows, y)]
-            return np.concatenate([np.concatenate(row, axis=-1) for row in parts], axis=-2)
-
-        return read_patches
-
-    variables = tuple(
-        replace(
-            variable,
-            read=joined(variable.read),
-            ignore=None if variable.ignore is None else joined(variable.ignore),
-        )
-        for variable in data.variables
-    )
-    shape = (time, data.shape[1], height, width)
-    return GroupInput(variables=variables, shape=shape, memory=data.memory)
-
-
-def _halves(size: int, whole: int) -> list[tuple[int, slice]]:
-    """Return where each half of a part begins, and what it shows of the whole."""
-    if size >= whole:
-        return [(0, slice(0, whole))]
-    first = size // 2
-    starts = (whole // 4 - first // 2, 3 * whole // 4 - (size - first) // 2)
-    left = min(max(0, starts[0]), whole - size)
-    right = min(max(left + first, starts[1]), whole - (size - first))
-    return [(0, slice(left, left + first)), (first, slice(right, right + size - first))]
-
-
-def _within(halves: Sequence[tuple[int, slice]], part: slice) -> Iterator[slice]:
-    """Yield what a slice of the part shows of the whole."""
-    for begin, shown in halves:
-        start = max(part.start, begin)
-        stop = min(part.stop, begin + shown.stop - shown.start)
-        if start < stop:
-            yield slice(shown.start + start - begin, shown.start + stop - begin)
 
 
 def stretch_of(part: Prepared, span: float) -> float:

@@ -4,8 +4,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from .choosing import sample_of, span_of, stretch_of
+from .choosing import span_of, stretch_of
 from .errors import TargetError
+from .excerpts import sample_of
 from .jobs import Job, QualitySet, step_of
 from .pipeline import prepare
 from .search import Goal, Point, search

@@ -1,0 +1,101 @@
+"""Parts of a group that stand for the whole in trials: a crop, or four patches side by side."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .pipeline import GroupInput, Reader
+
+__all__ = ["cropped", "sample_of"]
+
+_LEAST_SIDE = 64
+_LEAST_FRAMES = 192
+_MOST_FRAMES = 768
+
+
+def cropped(data: GroupInput, frames: int, height: int, width: int) -> GroupInput:
+    """Return the middle of a group's first frames."""
+    full_time, bands, full_height, full_width = data.shape
+    time = min(frames, full_time)
+    height, width = min(height, full_height), min(width, full_width)
+    top, left = (full_height - height) // 2, (full_width - width) // 2
+
+    def moved(part: slice, by: int) -> slice:
+        return slice(part.start + by, part.stop + by)
+
+    def shifted(read: Reader) -> Reader:
+        return lambda t, y, x: read(t, moved(y, top), moved(x, left))
+
+    return _seen(data, (time, bands, height, width), shifted)
+
+
+def sample_of(data: GroupInput, samples: int) -> GroupInput:
+    """Return a part of about so many samples: all of the time, if that is not very long.
+
+    Of large frames a large part shows four places.
+    """
+    time, bands, height, width = data.shape
+    most = samples // (bands * min(height * width, _LEAST_SIDE**2))
+    time = min(time, _MOST_FRAMES, max(most, _LEAST_FRAMES))
+    area = max(_LEAST_SIDE**2, samples // (time * bands))
+    if area >= height * width and time == data.shape[0]:
+        return data
+    side = max(_LEAST_SIDE, 8 * int(math.sqrt(area) // 8))
+    size = (side, max(_LEAST_SIDE, area // min(side, height)))
+    # Seams cost bits that the whole does not: patches must be large beside them.
+    return (_patches if min(size) >= 2 * _LEAST_SIDE else cropped)(data, time, *size)
+
+
+def _patches(data: GroupInput, time: int, height: int, width: int) -> GroupInput:
+    """Join the middles of a group's four quarters: one place may be unlike the others."""
+    height, width = min(height, data.shape[2]), min(width, data.shape[3])
+    rows, columns = _halves(height, data.shape[2]), _halves(width, data.shape[3])
+
+    def joined(read: Reader) -> Reader:
+        def read_patches(time: slice, y: slice, x: slice) -> NDArray[Any]:
+            across = list(_within(columns, x))
+            parts = [[read(time, down, right) for right in across] for down in _within(rows, y)]
+            return np.concatenate([np.concatenate(row, axis=-1) for row in parts], axis=-2)
+
+        return read_patches
+
+    return _seen(data, (time, data.shape[1], height, width), joined)
+
+
+def _seen(
+    data: GroupInput, shape: tuple[int, int, int, int], through: Callable[[Reader], Reader]
+) -> GroupInput:
+    """Return a group of another shape, whose readers look at the whole one's."""
+    variables = tuple(
+        replace(
+            variable,
+            read=through(variable.read),
+            ignore=None if variable.ignore is None else through(variable.ignore),
+        )
+        for variable in data.variables
+    )
+    return GroupInput(variables=variables, shape=shape, memory=data.memory)
+
+
+def _halves(size: int, whole: int) -> list[tuple[int, slice]]:
+    """Return where each half of a part begins, and what it shows of the whole."""
+    if size >= whole:
+        return [(0, slice(0, whole))]
+    first = size // 2
+    starts = (whole // 4 - first // 2, 3 * whole // 4 - (size - first) // 2)
+    left = min(max(0, starts[0]), whole - size)
+    right = min(max(left + first, starts[1]), whole - (size - first))
+    return [(0, slice(left, left + first)), (first, slice(right, right + size - first))]
+
+
+def _within(halves: Sequence[tuple[int, slice]], part: slice) -> Iterator[slice]:
+    """Yield what a slice of the part shows of the whole."""
+    for begin, shown in halves:
+        start = max(part.start, begin)
+        stop = min(part.stop, begin + shown.stop - shown.start)
+        if start < stop:
+            yield slice(shown.start + start - begin, shown.start + stop - begin)
