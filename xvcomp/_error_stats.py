@@ -22,7 +22,7 @@ Array = NDArray[Any]
 Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 17
 
 
 def psnr_db(mse: float, peak: float) -> float:
@@ -155,15 +155,18 @@ class ErrorStats:
         n_valid = int(valid.sum())
         if n_valid == 0:
             return cls(n_total=valid.size)
-        error = difference(decoded[valid], reference[valid])
+        size = valid.size
+        if n_valid < size:
+            decoded, reference = decoded[valid], reference[valid]
+        error = difference(decoded, reference)
         magnitude = np.abs(error)
-        ref = reference[valid].astype(np.float64)
+        ref = reference.astype(np.float64)
         # A shift first: the mean of values near the largest float must not overflow.
         shift = float(ref[0])
         with np.errstate(over="ignore", invalid="ignore"):
             mean = shift + float(np.mean(ref - shift))
             return cls(
-                n_total=valid.size,
+                n_total=size,
                 n_valid=n_valid,
                 sum_error=float(error.sum()),
                 sum_abs=float(magnitude.sum()),
@@ -305,5 +308,7 @@ def difference(decoded: Array, reference: Array) -> Float:
         return np.where(decoded < reference, -magnitude, magnitude)
     with np.errstate(over="ignore", invalid="ignore"):
         error: Float = np.subtract(decoded, reference, dtype=np.float64)
-    error[~np.isfinite(error)] = np.inf
+    finite = np.isfinite(error)
+    if not finite.all():
+        error[~finite] = np.inf
     return error

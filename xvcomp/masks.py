@@ -79,11 +79,12 @@ def classify(values: NDArray[Any], specials: NDArray[Any]) -> Mask:
 
 
 def restore(values: NDArray[Any], classes: Mask, specials: NDArray[Any]) -> NDArray[Any]:
-    """Write special values back where the classes say; returns a new array.
+    """Write special values back where the classes say, in place; returns ``values``.
 
     Parameters
     ----------
     values : ndarray, any shape
+        Changed, for a copy of a long series takes as long as decoding some of it.
     classes : ndarray of uint8, same shape
     specials : ndarray of the dtype of ``values``, shape (n,)
 
@@ -97,10 +98,9 @@ def restore(values: NDArray[Any], classes: Mask, specials: NDArray[Any]) -> NDAr
         raise ValueError(f"values have shape {values.shape}, their classes {classes.shape}")
     if classes.size and classes.max() > len(specials):
         raise ValueError(f"class {classes.max()} in a mask of {len(specials)} special values")
-    restored = values.copy()
     hit = classes > 0
-    restored[hit] = specials[classes[hit] - 1]
-    return restored
+    values[hit] = specials[classes[hit] - 1]
+    return values
 
 
 def fill(
