@@ -29,4 +29,4 @@ def test_streams_of_a_cube_are_encoded_at_coarser_and_finer_steps():
     for setting in (SETTINGS["x265 ultrafast"], Setting(codec="libsvtav1")):
         fine, coarse = (measured(streams, setting, factor) for factor in (1, 8))
         assert fine.bits > coarse.bits
-        assert fine.psnr_db > coarse.psnr_db + 3
+        assert fine.psnr_db > coarse.psnr_db
