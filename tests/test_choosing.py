@@ -100,19 +100,17 @@ class _Unsound(SvtAv1):
         return (plane, *rest)
 
 
-@pytest.mark.parametrize(("preset", "db"), [("balanced", 45), ("fast", 36)])
-def test_what_is_no_picture_of_its_input_is_coded_by_another(preset, db, monkeypatch, tmp_path):
+def test_what_is_no_picture_of_its_input_is_coded_by_another(monkeypatch, tmp_path):
     values = _slow_cycle(24, 48, 64)
     cube = xr.Dataset({"a": (("time", "y", "x"), values, {"units": "K"})})
-    path = tmp_path / "c.mp4"
-    target = xvcomp.Psnr(db)
+    target = xvcomp.Psnr(36)
     (planned,) = xvcomp.plan(cube, preset="fast", target=target).groups
-    assert planned.codec == ("libsvtav1" if preset == "fast" else "libx265")
+    assert planned.codec == "libsvtav1"
     monkeypatch.setattr(registry, "_registered", {})
     registry.register(_Unsound())
-    report = xvcomp.encode(cube, path, target=target, preset=preset)
+    report = xvcomp.encode(cube, tmp_path / "c.mp4", target=target, preset="fast")
     assert report.groups[0].codec == "libx265"
-    assert db <= report.set_psnr_db["K"] <= db + 0.25
+    assert 36 <= report.set_psnr_db["K"] <= 36.25
 
 
 def test_a_slope_is_measured_only_where_it_decides(monkeypatch):
