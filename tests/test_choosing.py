@@ -11,6 +11,7 @@ from xvcomp import choosing, codecs, solving
 from xvcomp.choosing import choose, reaches_further
 from xvcomp.codecs import registry
 from xvcomp.codecs.software import X265, SvtAv1
+from xvcomp.estimating import folding_gain
 from xvcomp.excerpts import cropped, sample_of
 from xvcomp.jobs import step_of
 from xvcomp.pipeline import GroupInput, VariableInput
@@ -66,7 +67,7 @@ def test_no_trial_touches_what_the_user_decided(tmp_path):
 
 def test_the_reason_of_a_trial_is_in_the_progress(tmp_path):
     told = []
-    _encode(_slow_cycle(48), tmp_path / "c.mp4", on_progress=told.append)
+    _encode(_slow_cycle(48), tmp_path / "c.mp4", on_progress=told.append, preset="best")
     details = [each.detail for each in told if each.stage == "choose"]
     assert any("libsvtav1" in detail for detail in details)
     assert any("libx265" in detail for detail in details)
@@ -88,6 +89,44 @@ def test_a_crop_is_the_middle_of_every_frame(height, width):
     got = part.variables[0].read(slice(0, 2), slice(0, size[0]), slice(0, size[1]))
     top, left = (30 - size[0]) // 2, (40 - size[1]) // 2
     np.testing.assert_array_equal(got, values[:, :, top : top + size[0], left : left + size[1]])
+
+
+def _told(values, path, **keywords):
+    told = []
+    _encode(values, path, on_progress=told.append, **keywords)
+    return [each.detail.split(": ")[1] for each in told if each.stage == "choose"]
+
+
+def test_balanced_tries_only_a_folding_that_promises_much_on_a_small_cube(tmp_path):
+    assert _told(_flicker(), tmp_path / "a.mp4") == []
+    tried = _told(_slow_cycle(), tmp_path / "b.mp4")
+    assert len(tried) == 2
+    assert tried[0].startswith("libx265, fold 1,")
+
+
+def test_balanced_tries_codecs_where_a_sample_is_a_small_part(monkeypatch, tmp_path):
+    monkeypatch.setitem(choosing._SAMPLES, "balanced", (8_000, 8_000))
+    monkeypatch.setattr(choosing, "_LEAST_FRAMES", dict.fromkeys(choosing._LEAST_FRAMES, 2))
+    tried = _told(_flicker(), tmp_path / "a.mp4")
+    assert [each.split(",")[0] for each in tried] == ["libx265", "libsvtav1"]
+
+
+@pytest.mark.parametrize(("values", "pays"), [(_slow_cycle(96), True), (_flicker(), False)])
+def test_an_estimate_tells_what_folding_gains(values, pays, tmp_path):
+    step = step_of(48, float(np.ptp(values)))
+    gain = folding_gain(values[:, None], np.ones(1), step, (8,))[8]
+    assert (gain < 0.7) == pays
+    plain, _ = _encode(values, tmp_path / "plain.mp4", fold=1, codec="libx265")
+    folded, _ = _encode(values, tmp_path / "folded.mp4", fold=8, codec="libx265")
+    assert (folded.nbytes < plain.nbytes) == pays
+
+
+@pytest.mark.parametrize("height", [8, 20])
+def test_estimates_take_any_frames(height):
+    values = np.zeros((8, 2, height, 11), dtype="f4")
+    assert folding_gain(values, np.ones(2), 0.1, (4,)) == {4: 1.0}
+    values[3, 1] = 1e30
+    assert folding_gain(values[:7], np.ones(2), 0.1, (4,))[4] > 0
 
 
 class _Unsound(SvtAv1):
@@ -164,7 +203,7 @@ def _trials(db, first):
     """Let a trial choose between x265 and one that ends early."""
     values = _noisy()
     cube = xr.Dataset({"a": (("time", "y", "x"), values, {"units": "K"})})
-    (made,) = xvcomp.plan(cube, codec=first, target=xvcomp.Psnr(db)).groups
+    (made,) = xvcomp.plan(cube, codec=first, target=xvcomp.Psnr(db), preset="best").groups
     plan = replace(made, codecs=(("libx265", 12), ("blunt", 12)), folds=(1, 2))
     variable = VariableInput(
         name="a",
@@ -201,7 +240,7 @@ def test_a_codec_that_reaches_further_must_be_smaller_than_doing_without(
     )
     monkeypatch.setattr("xvcomp.api.make_plan", _planned_blunt)
     path = tmp_path / "c.mp4"
-    report = xvcomp.encode(cube, path, target=xvcomp.Psnr(58))
+    report = xvcomp.encode(cube, path, target=xvcomp.Psnr(58), preset="best")
     assert report.set_psnr_db["K"] >= 58
     (group,) = xvcomp.info(path).manifest.groups
     assert (group.residual is None) == (not larger)

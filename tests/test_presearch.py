@@ -19,7 +19,7 @@ def cube():
     return xr.Dataset({"a": (("time", "y", "x"), np.stack(frames).astype("f4"), {"units": "1"})})
 
 
-@pytest.mark.parametrize("target", [xvcomp.Psnr(46), xvcomp.Psnr(48), xvcomp.Bpppb(0.2)])
+@pytest.mark.parametrize("target", [xvcomp.Psnr(46), xvcomp.Psnr(48), xvcomp.Bpppb(0.5)])
 def test_a_presearch_saves_encodings_of_the_whole(tmp_path, monkeypatch, cube, target):
     def encodes(large):
         monkeypatch.setattr(presearch, "_LARGE", large)
@@ -31,7 +31,9 @@ def test_a_presearch_saves_encodings_of_the_whole(tmp_path, monkeypatch, cube, t
             assert 0.95 <= report.bpppb / target.bits <= 1
         return report.groups[0].encodes
 
-    assert encodes(1000) <= min(4, encodes(10**9))
+    # Where noise begins, the size rises eightfold within 4 dB: a window of 5 % is narrow.
+    most = 4 if isinstance(target, xvcomp.Psnr) else 5
+    assert encodes(1000) <= min(most, encodes(10**9))
 
 
 def test_a_sample_on_which_the_search_fails_does_no_harm(tmp_path, monkeypatch, cube):

@@ -160,22 +160,23 @@ class ErrorStats:
             decoded, reference = decoded[valid], reference[valid]
         error = difference(decoded, reference)
         magnitude = np.abs(error)
-        ref = reference.astype(np.float64)
         # A shift first: the mean of values near the largest float must not overflow.
-        shift = float(ref[0])
+        shift = float(reference[0])
         with np.errstate(over="ignore", invalid="ignore"):
-            mean = shift + float(np.mean(ref - shift))
+            centred = np.subtract(reference, shift, dtype=np.float64)
+            mean = float(np.mean(centred))
+            centred -= mean
             return cls(
                 n_total=size,
                 n_valid=n_valid,
                 sum_error=float(error.sum()),
                 sum_abs=float(magnitude.sum()),
-                sum_squares=float(np.sum(error * error)),
+                sum_squares=float(np.einsum("i,i->", error, error)),
                 max_error=float(magnitude.max()),
-                ref_min=float(ref.min()),
-                ref_max=float(ref.max()),
-                ref_mean=mean,
-                ref_scatter=float(np.sum((ref - mean) ** 2)),
+                ref_min=float(reference.min()),
+                ref_max=float(reference.max()),
+                ref_mean=shift + mean,
+                ref_scatter=float(np.einsum("i,i->", centred, centred)),
             )
 
     def __add__(self, other: Self) -> Self:

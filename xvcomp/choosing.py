@@ -8,6 +8,10 @@ slopes would tell differently, it is measured with one more encoding of the plan
 Lagrangian with the encoders' own factor misjudged that slope by up to a half.) A codec whose finest
 quantiser is coarser than the step ends where it can do no more: size and slope say nothing
 of what it would take from there on, so one that reaches further is better at any size.
+
+Trials of a small cube take longer than its encoding. The preset best makes all of them;
+balanced tries another codec only where a sample is a small part of the cube, and only that
+folding from which an estimate without an encoder expects much.
 """
 
 import logging
@@ -16,6 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from .errors import CodecError
+from .estimating import folding_gain
 from .excerpts import sample_of
 from .pipeline import EncodedGroup, GroupInput, Prepared, prepare, trial
 from .pipeline.parallel import map_ordered
@@ -36,12 +41,25 @@ _DB_PER_OCTAVE = (2.0, 30.0)
 
 _SAMPLES: dict[Preset, tuple[int, int]] = {
     "fast": (400_000, 800_000),
-    "balanced": (400_000, 800_000),
+    "balanced": (250_000, 800_000),
     "best": (3_000_000, 3_000_000),
 }
 """Least and most samples of a trial; between them, an eighth of the cube."""
 
+_LEAST_FRAMES: dict[Preset, int] = {"fast": 96, "balanced": 96, "best": 192}
 _SHARE = 8
+_AFFORDABLE: dict[Preset, float] = {"fast": 0.0, "balanced": 1 / 32, "best": math.inf}
+"""Part of the cube that a sample may be, so that codecs are tried on it."""
+
+_ESTIMATED = 200_000
+"""Samples of which the gain of a folding is estimated."""
+
+_ESTIMATED_SIDE = 24
+
+_PROMISING = 0.7
+"""Estimated ratios of sizes from which on foldings are tried: estimates are too good by 14 %."""
+
+_ALIKE = 1.05
 _MARGIN = 0.99
 """A candidate must be better by 1 %: less is within what a sample can tell."""
 
@@ -121,18 +139,47 @@ def choose(
     span : float
         Width of the widest band's range in all of the data, of which trials see a part.
     """
-    if len(plan.codecs) + len(plan.folds) <= 2:
-        return plan
     whole = math.prod(data.shape)
     least, most = _SAMPLES[plan.preset]
-    sample = sample_of(data, min(max(whole // _SHARE, least), most))
+    frames = _LEAST_FRAMES[plan.preset]
+    sample = sample_of(data, min(max(whole // _SHARE, least), most), least_frames=frames)
     share = whole / math.prod(sample.shape)
+    if 1 / share > _AFFORDABLE[plan.preset]:
+        plan = replace(plan, codecs=())
+    if plan.folds and plan.preset != "best":
+        plan = _with_promising_folds(plan, data, step)
+    if len(plan.codecs) <= 1 and len(plan.folds) <= 1:
+        return plan
     trials = _Trials(sample, share, step, on_trial, span)
     folds = _first_folds(_folds(plan.folds, sample.shape[0]))
     folded = [_folded(plan, fold, sample) for fold in folds]
     trials.ahead([plan, *folded, *_other_codecs(plan)])
     first = trials.start(plan)
     return _choose_codec(trials, first.plan, _choose_fold(trials, first)).plan
+
+
+def _with_promising_folds(plan: GroupPlan, data: GroupInput, step: float) -> GroupPlan:
+    """Leave only the folding to try from which an estimate expects most, if that is much."""
+    sample = sample_of(
+        data, _ESTIMATED, least_side=_ESTIMATED_SIDE, least_frames=_LEAST_FRAMES["fast"]
+    )
+    time, _, height, width = sample.shape
+    folds = _folds(plan.folds, time)
+    if not folds or min(height, width) < 8:
+        return replace(plan, folds=())
+    prepared = prepare(sample, span=time, block=(height, width))
+    values = prepared.read(prepared.windows[0]).filled
+
+    def gains(some: Sequence[int]) -> dict[int, float]:
+        return folding_gain(values, data.weights, step, some)
+
+    found = gains(_first_folds(folds))
+    if min(found.values()) > _PROMISING:
+        why = "an estimate: folding would gain little or nothing"
+        return _with_reason(replace(plan, folds=()), "fold", why)
+    found |= gains([fold for fold in folds if fold not in found])
+    best = min(fold for fold in found if found[fold] <= _ALIKE * min(found.values()))
+    return replace(plan, folds=(1, best))
 
 
 def _choose_codec(trials: "_Trials", plan: GroupPlan, best: Trial) -> Trial:

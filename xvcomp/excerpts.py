@@ -12,8 +12,7 @@ from .pipeline import GroupInput, Reader
 
 __all__ = ["cropped", "sample_of"]
 
-_LEAST_SIDE = 64
-_LEAST_FRAMES = 192
+_LARGE_SIDE = 128
 _MOST_FRAMES = 768
 
 
@@ -33,21 +32,24 @@ def cropped(data: GroupInput, frames: int, height: int, width: int) -> GroupInpu
     return _seen(data, (time, bands, height, width), shifted)
 
 
-def sample_of(data: GroupInput, samples: int) -> GroupInput:
+def sample_of(
+    data: GroupInput, samples: int, *, least_side: int = 64, least_frames: int = 192
+) -> GroupInput:
     """Return a part of about so many samples: all of the time, if that is not very long.
 
-    Of large frames a large part shows four places.
+    Of large frames a large part shows four places. ``least_side`` and ``least_frames`` are
+    kept even where that makes more samples.
     """
     time, bands, height, width = data.shape
-    most = samples // (bands * min(height * width, _LEAST_SIDE**2))
-    time = min(time, _MOST_FRAMES, max(most, _LEAST_FRAMES))
-    area = max(_LEAST_SIDE**2, samples // (time * bands))
+    most = samples // (bands * min(height * width, least_side**2))
+    time = min(time, _MOST_FRAMES, max(most, least_frames))
+    area = max(least_side**2, samples // (time * bands))
     if area >= height * width and time == data.shape[0]:
         return data
-    side = max(_LEAST_SIDE, 8 * int(math.sqrt(area) // 8))
-    size = (side, max(_LEAST_SIDE, area // min(side, height)))
+    side = max(least_side, 8 * int(math.sqrt(area) // 8))
+    size = (side, max(least_side, area // min(side, height)))
     # Seams cost bits that the whole does not: patches must be large beside them.
-    return (_patches if min(size) >= 2 * _LEAST_SIDE else cropped)(data, time, *size)
+    return (_patches if min(size) >= _LARGE_SIDE else cropped)(data, time, *size)
 
 
 def _patches(data: GroupInput, time: int, height: int, width: int) -> GroupInput:

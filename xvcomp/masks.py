@@ -6,6 +6,7 @@ what ``fill`` puts under them never reaches a reader.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ from ._mask_packets import MAX_SPECIALS, pack, unpack
 __all__ = ["MAX_SPECIALS", "classify", "fill", "pack", "restore", "specials_of", "unpack"]
 
 Mask = NDArray[np.uint8]
+
+_IN_CACHE = 1 << 17
+"""Samples of a few frames that are filled at a time."""
 
 
 def specials_of(values: NDArray[Any], fill_values: Sequence[Any] = ()) -> NDArray[Any]:
@@ -136,16 +140,17 @@ def fill(
     """
     if values.ndim != 4 or values.shape != valid.shape:
         raise ValueError(f"values have shape {values.shape}, their validity {valid.shape}")
-    filled = np.where(valid, values, values.dtype.type(0))
+    filled = np.zeros(values.shape, values.dtype)
+    np.copyto(filled, values, where=valid)
     if not np.isfinite(filled).all():
         raise ValueError("a valid sample is not finite; mark NaN and infinities as invalid")
     if valid.all():
         return filled
-    _fill_in_time(filled, valid)
     holes = ~np.asarray(valid.any(axis=0))
+    _fill_in_time(filled, valid, holes)
     empty = holes.all(axis=(1, 2))
     for band in np.flatnonzero(holes.any(axis=(1, 2)) & ~empty):
-        filled[:, band] = _fill_in_space(filled[:, band], holes[band])
+        _fill_in_space(filled[:, band], holes[band])
     if default is not None:
         filled[:, empty] = default[empty, None, None]
     elif not empty.all():
@@ -200,69 +205,94 @@ def _check_specials(values: NDArray[Any], specials: NDArray[Any]) -> None:
         raise ValueError(f"{len(specials)} special values; at most {MAX_SPECIALS} are allowed")
 
 
-def _fill_in_time(filled: NDArray[Any], valid: NDArray[np.bool_]) -> None:
-    """Fill pixels that are valid now and then, in place.
+def _fill_in_time(filled: NDArray[Any], valid: NDArray[np.bool_], never: NDArray[np.bool_]) -> None:
+    """Fill pixels that are valid now and then, in place; ``never`` marks the others.
 
     Measured with x265 (fast, fixed QP, GOP 32) at equal PSNR of the valid samples, on two
     Sentinel-2 cubes with 50 % and 40 % clouds, against linear interpolation: the next valid
     sample takes 10.0 % and 4.6 % fewer bits, the last one 4.5 % and 7.6 %. Copies are free
     in video, ramps are not; smoothing under the mask loses. SVT-AV1 prefers copies, too.
     """
-    some = valid.any(axis=0) & ~valid.all(axis=0)
-    if not some.any():
-        return
-    columns, known = filled[:, some], valid[:, some]
-    n_frames = len(known)
-    frames = np.arange(n_frames, dtype=np.int32)[:, None]
-    # The first valid frame at or after each; n_frames where none follows.
-    following = np.where(known, frames, np.int32(n_frames))
-    following = np.minimum.accumulate(following[::-1], axis=0)[::-1]
-    last = n_frames - 1 - known[::-1].argmax(axis=0)
-    source = np.where(following == n_frames, last, following)
-    filled[:, some] = np.take_along_axis(columns, source, axis=0)
+    followed = np.zeros_like(never)
+    ended: list[tuple[int, NDArray[np.bool_]]] = []
+    for frame in range(len(filled) - 1, -1, -1):
+        if frame + 1 < len(filled) and not valid[frame].all():
+            np.copyto(filled[frame], filled[frame + 1], where=~valid[frame])
+        if not (followed | never).all():
+            followed |= valid[frame]
+            ended.append((frame, ~followed))
+    # What no valid sample follows takes the last one, frame after frame.
+    for frame, gap in reversed(ended):
+        if frame > 0:
+            np.copyto(filled[frame], filled[frame - 1], where=gap)
 
 
-def _fill_in_space(frames: NDArray[Any], hole: NDArray[np.bool_]) -> NDArray[Any]:
-    """Fill one hole (y, x) in all frames (time, y, x) from a pyramid of valid averages.
+def _fill_in_space(frames: NDArray[Any], hole: NDArray[np.bool_]) -> None:
+    """Fill one hole (y, x) in all frames (time, y, x) from a pyramid of valid averages, in place.
 
     Measured like the above, against zeros: on radar -1 % of the bits, on currents around
     land -3.5 %; nearest neighbours take 2.8 % and 4.5 % more.
     """
-    if not hole.any():
-        return frames
-    coarse, coarse_hole = _halve(frames, ~hole)
-    coarse = _fill_in_space(coarse, coarse_hole)
-    y, x = np.nonzero(hole)
-    near_y, near_x = y >> 1, x >> 1
-    # The other neighbour of a bilinear pair is on the side where the pixel lies.
-    far_y = np.clip(near_y + 2 * (y & 1) - 1, 0, coarse.shape[1] - 1)
-    far_x = np.clip(near_x + 2 * (x & 1) - 1, 0, coarse.shape[2] - 1)
-    quarter = frames.dtype.type(0.25)
-    near = coarse[:, near_y, near_x]
-    side = coarse[:, near_y, far_x] - near
-    below = coarse[:, far_y, near_x]
-    across = coarse[:, far_y, far_x] - below
-    upper, lower = near + quarter * side, below + quarter * across
-    filled = frames.copy()
-    filled[:, y, x] = upper + quarter * (lower - upper)
-    return filled
+    levels = [_Level.of(~hole, frames.dtype)]
+    while levels[-1].coarse_hole.any():
+        levels.append(_Level.of(~levels[-1].coarse_hole, frames.dtype))
+    # A few frames at a time stay in the processor's cache.
+    step = max(1, _IN_CACHE // hole.size)
+    for start in range(0, len(frames), step):
+        pyramid = [frames[start : start + step]]
+        for level in levels:
+            pyramid.append(level.halved(pyramid[-1]))
+        for level in reversed(levels):
+            coarse = pyramid.pop()
+            level.fill(pyramid[-1], coarse)
 
 
-def _halve(
-    frames: NDArray[Any], valid: NDArray[np.bool_]
-) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Average the valid pixels of 2x2 blocks; also where a block has none."""
-    height, width = valid.shape
-    quarters = [(slice(dy, None, 2), slice(dx, None, 2)) for dy in (0, 1) for dx in (0, 1)]
-    counts = np.zeros((-(-height // 2), -(-width // 2)), frames.dtype)
-    for part in quarters:
-        piece = valid[part]
-        counts[: piece.shape[0], : piece.shape[1]] += piece
-    share = 1 / np.maximum(counts, 1)
-    coarse = np.zeros((len(frames), *counts.shape), frames.dtype)
-    for part in quarters:
-        piece = frames[:, *part] * valid[part]
-        rows, columns = piece.shape[1:]
-        # Weighted before it is summed: large floats must not overflow.
-        coarse[:, :rows, :columns] += piece * share[:rows, :columns]
-    return coarse, counts == 0
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """One step of a pyramid: averages of valid pixels in 2x2 blocks, and the way back.
+
+    ``share`` is each pixel's weight; ``holes`` are the flat places without one, ``corners``
+    the flat coarse pixels around each of them: near, beside, below, across.
+    """
+
+    share: NDArray[Any]
+    coarse_hole: NDArray[np.bool_]
+    holes: NDArray[np.intp]
+    corners: tuple[NDArray[np.intp], ...]
+
+    @classmethod
+    def of(cls, valid: NDArray[np.bool_], dtype: np.dtype[Any]) -> "_Level":
+        counts = _sum_of_blocks(valid.astype(dtype)[None])[0]
+        per_block = 1 / np.maximum(counts, 1)
+        height, width = valid.shape
+        share = valid * np.repeat(np.repeat(per_block, 2, 0)[:height], 2, 1)[:, :width]
+        y, x = np.nonzero(~valid)
+        near_y, near_x = y >> 1, x >> 1
+        # The other neighbour of a bilinear pair is on the side where the pixel lies.
+        far_y = np.clip(near_y + 2 * (y & 1) - 1, 0, counts.shape[0] - 1)
+        far_x = np.clip(near_x + 2 * (x & 1) - 1, 0, counts.shape[1] - 1)
+        corners = [(near_y, near_x), (near_y, far_x), (far_y, near_x), (far_y, far_x)]
+        places = tuple(row * counts.shape[1] + column for row, column in corners)
+        return cls(share.astype(dtype), counts == 0, np.flatnonzero(~valid), places)
+
+    def halved(self, frames: NDArray[Any]) -> NDArray[Any]:
+        """Weighted before they are summed: large floats must not overflow."""
+        return _sum_of_blocks(frames * self.share)
+
+    def fill(self, frames: NDArray[Any], coarse: NDArray[Any]) -> None:
+        """Interpolate the coarser level in the holes of the finer."""
+        flat = coarse.reshape(len(coarse), -1)
+        quarter = frames.dtype.type(0.25)
+        near, side, below, across = (np.take(flat, places, axis=1) for places in self.corners)
+        upper, lower = near + quarter * (side - near), below + quarter * (across - below)
+        # The last two axes are contiguous, so this is a view.
+        frames.reshape(len(frames), -1)[:, self.holes] = upper + quarter * (lower - upper)
+
+
+def _sum_of_blocks(frames: NDArray[Any]) -> NDArray[Any]:
+    """Sum 2x2 blocks; at odd ends what there is of them."""
+    rows = frames[:, ::2].copy()
+    rows[:, : frames.shape[1] // 2] += frames[:, 1::2]
+    columns = rows[:, :, ::2].copy()
+    columns[:, :, : rows.shape[2] // 2] += rows[:, :, 1::2]
+    return columns

@@ -204,10 +204,12 @@ class CubeFile:
     def _key(self, source: GroupParts, part: Part) -> tuple[Any, ...]:
         return (self._serial, source.group.name, part.gop, part.block)
 
-    def part(self, group: BandGroup, gop: int, block: int) -> Sequence[NDArray[Any]]:
+    def part(
+        self, group: BandGroup, gop: int, block: int, *, threads: int = 1
+    ) -> Sequence[NDArray[Any]]:
         """Decode one GOP of one block, without keeping it: all variables of the group."""
         source, part = self._parts[group.name], Part(gop, block)
-        return _decoded(source, part, source.fetch([part])[0], 1)
+        return _decoded(source, part, source.fetch([part])[0], threads)
 
     def close(self) -> None:
         """Give the file back. Safe to call twice."""

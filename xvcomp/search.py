@@ -166,7 +166,7 @@ def _next_q(state: _State[P], slope: float) -> float | None:
     """Choose where to measure next; ``None`` when there is nowhere left."""
     below, above = state.below(), state.above()
     if below is not None and above is not None:
-        return _between(state.goal, below, above)
+        return _between(state, below, above)
     point = below or above
     assert point is not None  # the last point was outside the window
     move = (state.goal.aim - _finite(point.value, state.goal)) / _local_slope(state, slope)
@@ -184,15 +184,28 @@ def _finite(value: float, goal: Goal) -> float:
     return value if math.isfinite(value) else goal.high + math.copysign(20.0, value)
 
 
-def _between(goal: Goal, below: Point[P], above: Point[P]) -> float | None:
+def _between(state: _State[P], below: Point[P], above: Point[P]) -> float | None:
+    """Interpolate, by the Illinois rule: an end that stays counts half as far each time.
+
+    Otherwise a bent curve is approached from one side, in ever smaller steps.
+    """
     gap = above.q - below.q
     if gap < _RESOLUTION:
         return None
     if not (math.isfinite(above.value) and math.isfinite(below.value)):
         return below.q + gap / 2
-    share = (goal.aim - below.value) / (above.value - below.value)
+    stay = 0.5 ** (_run_on_one_side(state) - 1)
+    under = (state.goal.aim - below.value) * (stay if state.points[-1] is above else 1.0)
+    over = (above.value - state.goal.aim) * (stay if state.points[-1] is below else 1.0)
+    share = under / (under + over)
     # Stay off the ends, where noise could make the search stand still.
     return below.q + gap * min(max(share, 0.08), 0.92)
+
+
+def _run_on_one_side(state: _State[P]) -> int:
+    """Count the latest points that lie on the same side of the window."""
+    sides = [point.value > state.goal.high for point in reversed(state.points)]
+    return next((n for n, side in enumerate(sides) if side != sides[0]), len(sides))
 
 
 def _local_slope(state: _State[P], slope: float) -> float:

@@ -35,11 +35,19 @@ class _Comparison:
     cube: CubeFile
     group: BandGroup
     data: GroupInput
-    target: Target | None = None
+    target: Target | None
+    parts: Sequence[Window]
+
+    @property
+    def workers(self) -> int:
+        """GOPs that may be at work at a time."""
+        samples = max(math.prod(part.shape) for part in self.parts) * self.group.shape[1]
+        return self.data.memory.workers(samples, cpu_count())
 
     def window(self, window: Window) -> list[Compared]:
         """Compare one GOP of one block."""
-        decoded = self.cube.part(self.group, window.index, window.block)
+        threads = 1 if len(self.parts) >= cpu_count() else cpu_count()
+        decoded = self.cube.part(self.group, window.index, window.block, threads=threads)
         return [
             self._variable(number, decoded[number], window)
             for number in range(len(self.data.variables))
@@ -144,20 +152,28 @@ def measure(
     ContainerError
         If the file is damaged.
     """
-    comparison = _Comparison(cube, group, data, target)
+    return _measured(_comparison(cube, group, data, target), on_progress)
+
+
+def _comparison(
+    cube: CubeFile, group: BandGroup, data: GroupInput, target: Target | None
+) -> _Comparison:
     parts = windows(group.shape, group.window, group.block)
+    return _Comparison(cube, group, data, target, parts)
+
+
+def _measured(of: _Comparison, on_progress: OnProgress | None) -> tuple[Compared, ...]:
     found: list[list[Compared]] = []
-    samples = max(math.prod(part.shape) for part in parts) * group.shape[1]
-    workers = data.memory.workers(samples, cpu_count())
-    for window, stats in zip(parts, map_ordered(comparison.window, parts, workers), strict=True):
+    compared = map_ordered(of.window, of.parts, of.workers)
+    for window, stats in zip(of.parts, compared, strict=True):
         found.append(stats)
         if on_progress is not None:
             on_progress(
                 Progress(
                     stage="verify",
                     done=window.time.stop,
-                    total=group.shape[0],
-                    detail=group.name,
+                    total=of.group.shape[0],
+                    detail=of.group.name,
                 )
             )
     return tuple(reduce(add, column) for column in zip(*found, strict=True))
@@ -175,16 +191,22 @@ def measure_all(
     ``inputs`` are the readers of groups for which there are some already.
     """
     wanted, known = targets or {}, inputs or {}
-    return {
-        group.name: measure(
+    groups = cube.manifest.groups
+    comparisons = [
+        _comparison(
             cube,
             group,
             known.get(group.name) or group_input(group, variables, None, _ignored(cube, group)),
-            on_progress,
             wanted.get(group.name),
         )
-        for group in cube.manifest.groups
-    }
+        for group in groups
+    ]
+    # Groups of few windows side by side, as far as all of them fit into memory.
+    fitting = [each.workers // len(each.parts) for each in comparisons]
+    found = map_ordered(
+        lambda each: _measured(each, on_progress), comparisons, max(1, min(fitting, default=1))
+    )
+    return {group.name: compared for group, compared in zip(groups, found, strict=True)}
 
 
 def _ignored(cube: CubeFile, group: BandGroup) -> Sequence[Ignored]:

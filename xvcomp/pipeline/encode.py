@@ -269,7 +269,8 @@ def _planes(coding: _Coding, data: WindowData) -> list[Planes]:
 def _decode(coding: _Coding, sent: Planes, info: Any, gops: list[list[bytes]]) -> Planes:
     """Decode what was just encoded; it must at least be of the same size."""
     packets = [packet for gop in gops for packet in gop]
-    planes_ = coding.codec.decode(packets, info, chroma=coding.params.chroma, threads=1)
+    threads = coding.params.threads
+    planes_ = coding.codec.decode(packets, info, chroma=coding.params.chroma, threads=threads)
     wanted, got = [plane.shape for plane in sent], [plane.shape for plane in planes_]
     if wanted != got:
         raise CodecError(f"{coding.codec.name} decodes to planes of {got}, not {wanted}")

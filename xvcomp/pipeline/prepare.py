@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -165,13 +165,15 @@ def prepare(data: GroupInput, *, span: int, block: tuple[int, int], fold: int = 
     fold : int
     """
     parts = windows(data.shape, span, block)
-    first = _Scan.of(data, parts[0], fold, None)
+    keep = math.prod(data.shape) * _kept_per_sample(data) <= data.memory.keep_nbytes
+    first = _Scan.of(data, parts[0], fold, None, keep)
     workers = data.memory.workers(math.prod(parts[0].shape) * data.shape[1], cpu_count())
-    total = first
+    total, reads = first, [first.read]
     for scan in map_ordered(
-        lambda w: _Scan.of(data, w, fold, first.moments.origin), parts[1:], workers
+        lambda w: _Scan.of(data, w, fold, first.moments.origin, keep), parts[1:], workers
     ):
         total = total + scan
+        reads.append(scan.read)
     prepared = Prepared(
         data=data,
         windows=parts,
@@ -183,9 +185,9 @@ def prepare(data: GroupInput, *, span: int, block: tuple[int, int], fold: int = 
         valid_counts=total.counts,
         band_range=(total.band_low, total.band_high),
     )
-    if math.prod(data.shape) * _kept_per_sample(data) <= data.memory.keep_nbytes:
-        found = map_ordered(lambda w: _read(data, w, prepared.specials), parts)
-        prepared.cache.update(zip([part.key for part in parts], found, strict=True))
+    for part, read in zip(parts, reads, strict=True):
+        if read is not None:
+            prepared.cache[part.key] = _reclassified(read, prepared.specials)
     return prepared
 
 
@@ -200,10 +202,16 @@ class _Scan:
     band_low: NDArray[np.float64]
     band_high: NDArray[np.float64]
     moments: klt.Moments
+    read: WindowData | None = None
 
     @classmethod
     def of(
-        cls, data: GroupInput, window: Window, fold: int, origin: NDArray[np.float64] | None
+        cls,
+        data: GroupInput,
+        window: Window,
+        fold: int,
+        origin: NDArray[np.float64] | None,
+        keep: bool,
     ) -> "_Scan":
         stored = _stored(data, window)
         pairs = list(zip(data.variables, stored, strict=True))
@@ -226,6 +234,7 @@ class _Scan:
             low,
             high,
             moments,
+            read if keep else None,
         )
 
     def __add__(self, other: "_Scan") -> "_Scan":
@@ -288,16 +297,25 @@ def _read(data: GroupInput, window: Window, specials: tuple[NDArray[Any], ...]) 
     return _assemble(data, window, _stored(data, window), specials)
 
 
+def _reclassified(read: WindowData, specials: tuple[NDArray[Any], ...]) -> WindowData:
+    """Number the special values of a window as its group does."""
+    return replace(read, classes=_classes(read.stored, specials))
+
+
+def _classes(
+    stored: tuple[NDArray[Any], ...], specials: tuple[NDArray[Any], ...]
+) -> NDArray[np.uint8]:
+    pairs = zip(stored, specials, strict=True)
+    return np.concatenate([masks.classify(values, special) for values, special in pairs], axis=1)
+
+
 def _assemble(
     data: GroupInput,
     window: Window,
     stored: tuple[NDArray[Any], ...],
     specials: tuple[NDArray[Any], ...],
 ) -> WindowData:
-    classes = np.concatenate(
-        [masks.classify(values, special) for values, special in zip(stored, specials, strict=True)],
-        axis=1,
-    )
+    classes = _classes(stored, specials)
     dtype = _working_dtype([values.dtype for values in stored])
     bands = np.concatenate([values.astype(dtype, copy=False) for values in stored], axis=1)
     valid = classes == 0

@@ -42,7 +42,7 @@ class VariableFacts:
         CF attributes of the stored form.
     is_coord : bool
     distinct : int
-        Different valid values in the sample.
+        Different valid values in the sample; of more than 256, only some are counted.
     varies : bool
         Whether the sample holds at least two different valid values.
     repeat : (int, int)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from ..jobs import Job, QualitySet, step_of
 from ..pipeline import EncodedGroup, Window
+from ..pipeline.parallel import map_ordered
 from ..results import OnProgress, Progress
 from ..search import Point, Update
 
@@ -59,10 +60,19 @@ def encode_set(
     teller.begin(quality_set.name, quality_set.jobs)
     step = step_of(q, quality_set.peak)
     least = counts or [1] * len(quality_set.jobs)
-    return [
-        job.encode(step, teller.window, count)
-        for job, count in zip(quality_set.jobs, least, strict=True)
-    ]
+
+    def encode(numbered: tuple[Job, int]) -> EncodedGroup:
+        job, count = numbered
+        return job.encode(step, teller.window, count)
+
+    pairs = zip(quality_set.jobs, least, strict=True)
+    return list(map_ordered(encode, pairs, _at_a_time(quality_set.jobs)))
+
+
+def _at_a_time(jobs: Sequence[Job]) -> int:
+    """Return how many groups may be at work, so that all their windows do fit together."""
+    windows = max(len(job.prepared.windows) for job in jobs)
+    return max(1, min(job.prepared.workers for job in jobs) // windows)
 
 
 def point(

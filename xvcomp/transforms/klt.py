@@ -136,7 +136,10 @@ def forward(values: NDArray[np.floating], klt: Klt) -> NDArray[np.float64]:
     matrix = klt.matrix.numpy().astype(np.float64) / 2**klt.shift
     analysis = np.linalg.pinv(matrix) * klt.weights.numpy()
     centred = values - klt.means.numpy().astype(np.float64)[:, None, None]
-    return np.asarray(np.einsum("kb,tbyx->tkyx", analysis, centred, optimize=True))
+    time, bands, y, x = values.shape
+    # Not `einsum`, whose result may lie in memory in another order, which slows what follows.
+    components = np.matmul(analysis, centred.reshape(time, bands, y * x))
+    return np.asarray(components.reshape(time, len(analysis), y, x))
 
 
 def inverse(levels: NDArray[np.float64], klt: Klt, step: float) -> NDArray[np.float64]:
