@@ -129,6 +129,26 @@ def test_estimates_take_any_frames(height):
     assert folding_gain(values[:7], np.ones(2), 0.1, (4,))[4] > 0
 
 
+def test_best_compares_close_candidates_at_its_own_preset(monkeypatch, tmp_path):
+    presets = []
+    honest = choosing.trial
+
+    def counted(prepared, plan, step, **keywords):
+        presets.append((plan.preset, plan.codec))
+        return honest(prepared, plan, step, **keywords)
+
+    monkeypatch.setattr(choosing, "trial", counted)
+    monkeypatch.setattr(choosing, "_CLOSE", 1e9)
+    tried = {"libx265", "libsvtav1"}
+    _encode(_slow_cycle(48), tmp_path / "a.mp4", preset="best", fold=1)
+    assert {codec for preset, codec in presets if preset == "best"} == tried
+    presets.clear()
+    monkeypatch.setattr(choosing, "_CLOSE", 0.0)
+    monkeypatch.setattr(choosing, "_CLOSE_FOLD", 0.0)
+    _encode(_slow_cycle(48), tmp_path / "b.mp4", preset="best", fold=1)
+    assert {preset for preset, _ in presets} == {"balanced"}
+
+
 class _Unsound(SvtAv1):
     """Loses what its finest quantisers should keep, as SVT-AV1 does at high contrasts."""
 
@@ -156,9 +176,9 @@ def test_a_slope_is_measured_only_where_it_decides(monkeypatch):
     steps = []
     honest = choosing._Trials._encoded
 
-    def counted(self, plan, step):
-        steps.append(step)
-        return honest(self, plan, step)
+    def counted(self, plan, step, preset=None):
+        steps.extend([step] if preset is None else [])
+        return honest(self, plan, step, preset)
 
     monkeypatch.setattr(choosing._Trials, "_encoded", counted)
     monkeypatch.setattr(choosing, "_at_slope", lambda one, other, slope: 0.5)

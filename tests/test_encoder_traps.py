@@ -360,3 +360,5 @@ def test_fast_x265_pads_no_frame_by_a_twentieth(size, smallest):
     params = StreamParams(bit_depth=12, quantizer=20, preset="fast", gop=8)
     given = settings.x265_options(params, *size)["x265-params"].split(":")
     assert f"min-cu-size={smallest}" in given
+    mixed = settings.x265_options(replace(params, mixed=True), *size)["x265-params"]
+    assert "min-cu-size=8" in mixed.split(":")

@@ -42,6 +42,9 @@ class StreamParams:
         Frames from one keyframe to the next.
     threads : int
         Threads that the encoder may use; 0 leaves it to the encoder.
+    mixed : bool
+        Frames hold many small components of unlike kinds, as those of folded time: quick
+        presets had better not save on small blocks.
     options : Mapping[str, str]
         Options of the encoder itself, for experts and for tuning scripts.
     """
@@ -52,6 +55,7 @@ class StreamParams:
     preset: Preset = "balanced"
     gop: int
     threads: int = 0
+    mixed: bool = False
     options: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -95,7 +95,8 @@ def x265_options(params: StreamParams, height: int, width: int) -> dict[str, str
         **extra,
     }
     if preset == "ultrafast":
-        inner["min-cu-size"] = str(_x265_smallest_cu(height, width))
+        smallest = 8 if params.mixed else _x265_smallest_cu(height, width)
+        inner["min-cu-size"] = str(smallest)
     if params.quantizer is None:
         inner["lossless"] = "1"
     else:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -85,6 +85,7 @@ def trial(
     correction: Correction | None = None,
     only: Sequence[Window] | None = None,
     min_components: int = 1,
+    options: Mapping[str, str] | None = None,
     on_window: Callable[[Window], None] | None = None,
 ) -> EncodedGroup:
     """Encode a group with a quantiser of width ``step``, decode it, and measure.
@@ -101,6 +102,8 @@ def trial(
         Encode just these, for an estimate.
     min_components : int
         Code at least so many components, even where they hardly pay.
+    options : Mapping, optional
+        Of the encoder, beyond those of the preset.
     on_window : callable, optional
         Called after each window.
 
@@ -109,7 +112,7 @@ def trial(
     CodecError
         If the codec fails.
     """
-    coding = _coding(prepared, plan, step, correction, min_components)
+    coding = _coding(prepared, plan, step, correction, min_components, options or {})
     chosen = list(prepared.windows if only is None else only)
     clock = Clock()
 
@@ -129,7 +132,8 @@ def _coding(
     plan: GroupPlan,
     step: float,
     correction: Correction | None,
-    least: int = 1,
+    least: int,
+    options: Mapping[str, str],
 ) -> _Coding:
     codec = registry.get(plan.codec)
     transform = _transform(prepared, plan, step, least)
@@ -155,6 +159,8 @@ def _coding(
         preset=plan.preset,
         gop=plan.gop,
         threads=1 if len(prepared.windows) >= cpu_count() else 0,
+        mixed=plan.fold > 1,
+        options=options,
     )
     width = code_step * codec.quantizers(plan.bit_depth)[quantizer]
     return _Coding(
