@@ -327,7 +327,7 @@ class _Trials:
             except CodecError as error:
                 _log.warning("%s is not compared again: %s", rival.plan.codec, error)
                 continue
-            gain = 1 - _at_slope(theirs, own, self._db_per_octave())
+            gain = 1 - self._size_ratio(theirs, own)
             if gain > 1 - _MARGIN:
                 what = "fold" if rival.plan.codec == best.plan.codec else "codec"
                 why = f"a trial: {gain:.0%} below {_name(best.plan, what)}"
