@@ -13,7 +13,7 @@ from xvcomp.codecs import registry
 from xvcomp.codecs.software import X265, SvtAv1
 from xvcomp.estimating import folding_gain
 from xvcomp.excerpts import cropped, sample_of
-from xvcomp.jobs import step_of
+from xvcomp.jobs import quality_of, start_quality, step_of
 from xvcomp.pipeline import GroupInput, VariableInput
 from xvcomp.planner import plan as make_plan
 
@@ -127,6 +127,29 @@ def test_estimates_take_any_frames(height):
     assert folding_gain(values, np.ones(2), 0.1, (4,)) == {4: 1.0}
     values[3, 1] = 1e30
     assert folding_gain(values[:7], np.ones(2), 0.1, (4,))[4] > 0
+
+
+@pytest.mark.parametrize("target", [xvcomp.Psnr(36), xvcomp.Bpppb(0.8), xvcomp.Ratio(80)])
+def test_best_makes_trials_where_the_target_will_be_met(monkeypatch, tmp_path, target):
+    steps = []
+
+    def noted(plan, data, step, *_, **__):
+        steps.append(step)
+        return plan
+
+    monkeypatch.setattr("xvcomp.api.choose", noted)
+    values = _slow_cycle(24, 48, 64)
+    cube = xr.Dataset({"a": (("time", "y", "x"), values, {"units": "K"})})
+    peak = float(np.ptp(values))
+    report = xvcomp.encode(cube, tmp_path / "a.mp4", target=target, preset="best")
+    quality = quality_of(steps[0], peak)
+    guess_off = abs(quality - start_quality(target))
+    assert guess_off > 5
+    near = xvcomp.encode(
+        cube, tmp_path / "b.mp4", target=xvcomp.Quality(quality), preset="best",
+        codec=report.groups[0].codec, fold=1,
+    )  # fmt: skip
+    assert abs(near.set_psnr_db["K"] - report.set_psnr_db["K"]) < guess_off / 2
 
 
 def test_best_compares_close_candidates_at_its_own_preset(monkeypatch, tmp_path):

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .choosing import Trial, choose, span_of
+from .choosing import Trial, choose, span_of, tries
 from .codecs.encoders import Encoders
 from .dataset import StoredVariable, as_dataset, describe
 from .errors import PlanError
 from .evaluation import evaluate
 from .ignoring import ignores, resolve_ignored
 from .inputs import NotRepeated, group_input
-from .jobs import Job, quality_sets, start_quality, step_of, with_measures
+from .jobs import Job, quality_sets, step_of, with_measures
 from .keywords import CHOICES, checked
 from .memory import Memory
 from .opening import open_cube, open_source
@@ -30,7 +30,7 @@ from .reading import CubeFile
 from .recipe import load_recipe
 from .reporting import GroupWork, make_report
 from .results import OnProgress, Options, Progress, Report
-from .solving import solve
+from .solving import located, solve
 from .spec import GroupPlan, Ignored, Manifest, MaxError, Plan, Ssim, StreamInfo
 from .ssim_promises import ssim_promises
 from .survey import survey
@@ -326,7 +326,11 @@ def _choose(jobs: Sequence[Job], on_progress: OnProgress | None) -> None:
     for each in quality_sets([job for job in jobs if not job.plan.lossless]):
         if isinstance(each.target, MaxError):
             continue
-        step = step_of(start_quality(each.target), each.peak)
+        if any(job.plan.preset == "best" and tries(job.plan) for job in each.jobs):
+            start = located(each)
+            for job in each.jobs:
+                job.start = start
+        step = step_of(each.start, each.peak)
         for job in each.jobs:
             own = step / math.sqrt(job.multiplicity)
             data, tell = job.prepared.data, _tell(job.plan.name, on_progress)

@@ -29,7 +29,7 @@ from .replacing import or_replaced
 from .results import Override
 from .spec import GroupPlan, Preset
 
-__all__ = ["Trial", "choose", "reaches_further", "span_of", "stretch_of"]
+__all__ = ["Trial", "choose", "reaches_further", "span_of", "stretch_of", "tries"]
 
 _log = logging.getLogger(__name__)
 
@@ -160,7 +160,7 @@ def choose(
         plan = replace(plan, codecs=())
     if plan.folds and plan.preset != "best":
         plan = _with_promising_folds(plan, data, step)
-    if len(plan.codecs) <= 1 and len(plan.folds) <= 1:
+    if not tries(plan):
         return plan
     trials = _Trials(sample, share, step, on_trial, span)
     folds = _first_folds(_folds(plan.folds, sample.shape[0]))
@@ -169,6 +169,11 @@ def choose(
     first = trials.start(plan)
     best = _choose_codec(trials, first.plan, _choose_fold(trials, first))
     return trials.played_off(best).plan
+
+
+def tries(plan: GroupPlan) -> bool:
+    """Say whether a plan leaves anything to trials."""
+    return len(plan.codecs) > 1 or len(plan.folds) > 1
 
 
 def _with_promising_folds(plan: GroupPlan, data: GroupInput, step: float) -> GroupPlan:

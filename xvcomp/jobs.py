@@ -38,7 +38,10 @@ def quality_of(step: float, peak: float) -> float:
 
 @dataclass(kw_only=True, slots=True)
 class Job:
-    """One group on its way: what is planned, what was read, what was encoded last."""
+    """One group on its way: what is planned, what was read, what was encoded last.
+
+    ``start`` is the nominal quality, in dB, that a sample expects to meet the target.
+    """
 
     plan: GroupPlan
     prepared: Prepared
@@ -46,6 +49,7 @@ class Job:
     encodes: int = 0
     encode_seconds: float = 0.0
     notes: tuple[str, ...] = ()
+    start: float | None = None
 
     @property
     def multiplicity(self) -> int:
@@ -105,6 +109,12 @@ class QualitySet:
                 ]
                 low, high = min([low, *ends]), max([high, *ends])
         return high - low if high > low else 1.0
+
+    @property
+    def start(self) -> float:
+        """Nominal quality, in dB, at which a search should start."""
+        found = [job.start for job in self.jobs if job.start is not None]
+        return found[0] if found else start_quality(self.target)
 
     def ceiling(self, encoded: Sequence[EncodedGroup]) -> float | None:
         """Return the nominal quality from which on nothing changes, once it is reached."""

@@ -10,6 +10,7 @@ from .excerpts import sample_of
 from .jobs import Job, QualitySet, step_of
 from .pipeline import prepare
 from .search import Goal, Point, search
+from .spec import Preset
 
 __all__ = ["presearched"]
 
@@ -24,6 +25,8 @@ def presearched(
     start: float,
     slope: float,
     value_of: Callable[[Sequence[QualitySet], float], float],
+    *,
+    always: bool = False,
 ) -> float:
     """Return a better start for a search than ``start``, if the cube is large.
 
@@ -36,11 +39,13 @@ def presearched(
     value_of : callable
         The goal's value of encoded samples, given their sets and the share of the whole
         that they are.
+    always : bool
+        Search whatever the size of the cube, and with quick encoders: only for a guess.
     """
     whole = sum(math.prod(job.prepared.data.shape) for each in sets for job in each.jobs)
-    if whole < _LARGE:
+    if whole < _LARGE and not always:
         return start
-    samples = [_sampled(each) for each in sets]
+    samples = [_sampled(each, quick=always) for each in sets]
     part = sum(math.prod(job.prepared.data.shape) for each in samples for job in each.jobs)
 
     def evaluate(q: float) -> Point[None]:
@@ -59,13 +64,14 @@ def presearched(
         return start
 
 
-def _sampled(each: QualitySet) -> QualitySet:
-    return replace(each, jobs=tuple(map(_sampled_job, each.jobs)))
+def _sampled(each: QualitySet, *, quick: bool) -> QualitySet:
+    return replace(each, jobs=tuple(_sampled_job(job, quick=quick) for job in each.jobs))
 
 
-def _sampled_job(job: Job) -> Job:
+def _sampled_job(job: Job, *, quick: bool) -> Job:
     data = sample_of(job.prepared.data, _SAMPLE)
-    plan = replace(job.plan, block=(data.shape[2], data.shape[3]))
+    preset: Preset = "balanced" if quick else job.plan.preset
+    plan = replace(job.plan, block=(data.shape[2], data.shape[3]), preset=preset)
     span = span_of(plan, data)
     prepared = prepare(data, span=span, block=plan.block, fold=plan.fold)
     prepared.stretch = stretch_of(prepared, job.prepared.span)

@@ -9,10 +9,11 @@ from ..pipeline import EncodedGroup, Window, encode_lossless
 from ..results import OnProgress
 from ..spec import Bpppb, MaxError, Psnr, Quality, Ratio, Ssim, Target
 from .common import Teller, encode_set
+from .locating import located
 from .quality import SsimOf, solve_psnr, solve_ssim
 from .size import Whole, solve_size
 
-__all__ = ["solve"]
+__all__ = ["located", "solve"]
 
 
 def solve(

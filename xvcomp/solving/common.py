@@ -10,6 +10,9 @@ from ..results import OnProgress, Progress
 from ..search import Point, Update
 
 __all__ = [
+    "PSNR_WINDOW_DB",
+    "SIZE_OCTAVES_PER_DB",
+    "SIZE_WINDOW",
     "Candidate",
     "Teller",
     "encode_set",
@@ -18,6 +21,11 @@ __all__ = [
     "point",
     "take",
 ]
+
+PSNR_WINDOW_DB = 0.25
+SIZE_WINDOW = 0.95
+SIZE_OCTAVES_PER_DB = 0.25
+"""Expected change of a size per decibel of nominal quality."""
 
 Candidate = Point[list[EncodedGroup]]
 """Encoded groups at some quality."""

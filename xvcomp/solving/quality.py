@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ..choosing import reaches_further
 from ..errors import CodecError, PlanError, TargetError
-from ..jobs import QualitySet, start_quality
+from ..jobs import QualitySet
 from ..pipeline import EncodedGroup
 from ..presearch import presearched
 from ..search import Goal, Point, search
 from ..spec import Ssim
 from .beyond import beyond_video
-from .common import Candidate, Teller, encode_set, is_asked_for, keep, point, take
+from .common import PSNR_WINDOW_DB, Candidate, Teller, encode_set, is_asked_for, keep, point, take
 
 __all__ = ["SsimOf", "solve_psnr", "solve_ssim"]
 
@@ -20,7 +20,6 @@ _log = logging.getLogger(__name__)
 
 SsimOf = Callable[[Sequence[EncodedGroup]], Mapping[str, float]]
 
-PSNR_WINDOW_DB = 0.25
 _REFINEMENTS = 5
 """Encodings that may follow where the quality jumped over the window."""
 
@@ -56,7 +55,7 @@ def solve_psnr(quality_set: QualitySet, db: float, teller: Teller) -> None:
     start = presearched(
         [quality_set],
         goal,
-        start_quality(quality_set.target),
+        quality_set.start,
         0.95,
         lambda samples, _: samples[0].stats(samples[0].encoded).psnr_db(peak),
     )

@@ -11,12 +11,19 @@ from ..presearch import presearched
 from ..search import Goal, Point, search
 from ..spec import Bpppb, Ratio, Target
 from .beyond import beyond_video
-from .common import Candidate, Teller, encode_set, is_asked_for, keep, point, take
+from .common import (
+    SIZE_OCTAVES_PER_DB,
+    SIZE_WINDOW,
+    Candidate,
+    Teller,
+    encode_set,
+    is_asked_for,
+    keep,
+    point,
+    take,
+)
 
 __all__ = ["SIZE_WINDOW", "Whole", "solve_size"]
-
-SIZE_WINDOW = 0.95
-_OCTAVES_PER_DB = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +78,16 @@ def solve_size(sets: Sequence[QualitySet], whole: Whole, target: Target, teller:
     goal = Goal(
         low=math.log2(SIZE_WINDOW), high=0.0, promise="at_most", what="log2 of size over budget"
     )
+    known = [job.start for job in chosen if job.start is not None]
     start = presearched(
         sets,
         goal,
-        start_quality(Bpppb(budget * 8 / whole.samples)),
-        _OCTAVES_PER_DB,
+        min(known, default=start_quality(Bpppb(budget * 8 / whole.samples))),
+        SIZE_OCTAVES_PER_DB,
         lambda parts, share: math.log2(_nbytes(parts) / share / budget),
     )
     try:
-        found = keep(chosen, search(evaluate, goal, start=start, slope=_OCTAVES_PER_DB))
+        found = keep(chosen, search(evaluate, goal, start=start, slope=SIZE_OCTAVES_PER_DB))
     except TargetError as error:
         raise _too_large(budget, error) from None
     if found.finest and found.value < goal.low and not is_asked_for(chosen):
@@ -122,7 +130,7 @@ def _finer(
             return Point(q=q, value=value, payload=encoded, finest=finest)
 
         chosen = [job for each in sets for job in each.jobs]
-        return keep(chosen, search(evaluate, goal, start=start, slope=_OCTAVES_PER_DB))
+        return keep(chosen, search(evaluate, goal, start=start, slope=SIZE_OCTAVES_PER_DB))
 
     return search_finer
 
