@@ -129,6 +129,22 @@ def test_estimates_take_any_frames(height):
     assert folding_gain(values[:7], np.ones(2), 0.1, (4,))[4] > 0
 
 
+@pytest.mark.parametrize("huge", [1e45, 1e300])
+def test_values_too_large_for_an_estimate_are_encoded(huge, tmp_path):
+    values = _slow_cycle(32, 40, 40).astype("f8")
+    values[3, 5, 5] = huge
+    report, _ = _encode(values, tmp_path / "c.mp4", codec="libx265")
+    assert report.set_psnr_db["K"] > 40
+
+
+def test_a_sample_without_values_leaves_best_its_first_guess(tmp_path):
+    values = np.full((48, 200, 200), np.nan, dtype="f4")
+    values[:, :8, :8] = _slow_cycle(48, 8, 8)
+    cube = xr.Dataset({"a": (("time", "y", "x"), values, {"units": "K"})})
+    report = xvcomp.encode(cube, tmp_path / "c.mp4", target=xvcomp.Psnr(40), preset="best")
+    assert report.set_psnr_db["K"] >= 40
+
+
 @pytest.mark.parametrize("target", [xvcomp.Psnr(36), xvcomp.Bpppb(0.8), xvcomp.Ratio(80)])
 def test_best_makes_trials_where_the_target_will_be_met(monkeypatch, tmp_path, target):
     steps = []

@@ -176,7 +176,10 @@ class ErrorStats:
                 ref_min=float(reference.min()),
                 ref_max=float(reference.max()),
                 ref_mean=shift + mean,
-                ref_scatter=float(np.einsum("i,i->", centred, centred)),
+                # A range beyond the largest float: the mean is infinite, and so are deviations.
+                ref_scatter=float(np.einsum("i,i->", centred, centred))
+                if math.isfinite(mean)
+                else math.inf,
             )
 
     def __add__(self, other: Self) -> Self:

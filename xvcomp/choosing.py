@@ -19,6 +19,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from .errors import CodecError
 from .estimating import folding_gain
 from .excerpts import sample_of
@@ -179,7 +181,7 @@ def tries(plan: GroupPlan) -> bool:
 def _with_promising_folds(plan: GroupPlan, data: GroupInput, step: float) -> GroupPlan:
     """Leave only the folding to try from which an estimate expects most, if that is much."""
     sample = sample_of(
-        data, _ESTIMATED, least_side=_ESTIMATED_SIDE, least_frames=_LEAST_FRAMES["fast"]
+        data, _ESTIMATED, least_side=_ESTIMATED_SIDE, least_frames=_LEAST_FRAMES[plan.preset]
     )
     time, _, height, width = sample.shape
     folds = _folds(plan.folds, time)
@@ -189,10 +191,16 @@ def _with_promising_folds(plan: GroupPlan, data: GroupInput, step: float) -> Gro
     values = prepared.read(prepared.windows[0]).filled
 
     def gains(some: Sequence[int]) -> dict[int, float]:
-        return folding_gain(values, data.weights, step, some)
+        try:
+            with np.errstate(all="ignore"):
+                found = folding_gain(values, data.weights, step, some)
+        except np.linalg.LinAlgError:
+            # Values so large that their squares overflow: nothing can be expected.
+            found = {}
+        return {fold: found.get(fold, math.inf) for fold in some}
 
     found = gains(_first_folds(folds))
-    if min(found.values()) > _PROMISING:
+    if not min(found.values()) <= _PROMISING:
         why = "an estimate: folding would gain little or nothing"
         return _with_reason(replace(plan, folds=()), "fold", why)
     found |= gains([fold for fold in folds if fold not in found])
@@ -324,9 +332,14 @@ class _Trials:
         rivals = [] if _TRIAL_PRESET[preset] == preset else self._rivals(best)
         if not rivals:
             return best
-        own = self._encoded(best.plan, self.step, preset)
+        aim_db = best.noise_db
+        try:
+            own = self._encoded(best.plan, self.step, preset)
+        except CodecError as error:
+            _log.warning("%s is not compared again: %s", best.plan.codec, error)
+            return best
         for rival in rivals:
-            db = (best.noise_db - rival.noise_db) / _NOISE_PER_STEP
+            db = (aim_db - rival.noise_db) / _NOISE_PER_STEP
             try:
                 theirs = self._encoded(rival.plan, self.step * 10 ** (db / 20), preset)
             except CodecError as error:

@@ -55,7 +55,12 @@ def folding_gain(
     Returns
     -------
     dict
-        Per folding; below 1 where it pays.
+        Per folding; below 1 where it pays, infinite where numbers overflow.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If squares of the values overflow.
     """
     plain = _components(values, weights, 1)
     base, wider = estimate(plain, step), estimate(plain, step * _SLOPE_STEP)
@@ -66,7 +71,8 @@ def folding_gain(
     for fold in folds:
         own = estimate(_components(values, weights, fold), step)
         octaves = (own.noise_db - base.noise_db) / slope
-        found[fold] = own.bits / base.bits * 2**octaves
+        ratio = own.bits / base.bits * 2**octaves
+        found[fold] = ratio if math.isfinite(ratio) else math.inf
     return found
 
 

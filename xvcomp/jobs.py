@@ -40,7 +40,8 @@ def quality_of(step: float, peak: float) -> float:
 class Job:
     """One group on its way: what is planned, what was read, what was encoded last.
 
-    ``start`` is the nominal quality, in dB, that a sample expects to meet the target.
+    ``start`` is the nominal quality, in dB, that a sample expects to meet the target; only
+    preset best looks for it.
     """
 
     plan: GroupPlan

@@ -28,7 +28,9 @@ def presearched(
     *,
     always: bool = False,
 ) -> float:
-    """Return a better start for a search than ``start``, if the cube is large.
+    """Return a better start for a search than ``start``, if a sample can tell and pays.
+
+    It pays for large cubes, or ``always``.
 
     Parameters
     ----------
@@ -55,7 +57,10 @@ def presearched(
         finest = all(
             job.encoded.ceiling is not None for s in samples for job in s.jobs if job.encoded
         )
-        return Point(q=q, value=value_of(samples, part / whole), payload=None, finest=finest)
+        value = value_of(samples, part / whole)
+        if math.isnan(value):
+            raise TargetError("the sample has no valid values")
+        return Point(q=q, value=value, payload=None, finest=finest)
 
     try:
         updates = search(evaluate, goal, start=start, slope=slope, max_evaluations=_EVALUATIONS)

@@ -17,6 +17,7 @@ _SAMPLE_FRAMES = 12
 _SAMPLE_POINTS = 20_000
 _GLANCES = (1 << 12, 1 << 16)
 _MANY = 256
+"""More than the planner tells apart."""
 _FACTORS = (6, 5, 4, 3, 2)
 
 

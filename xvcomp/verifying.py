@@ -46,7 +46,7 @@ class _Comparison:
 
     def window(self, window: Window) -> list[Compared]:
         """Compare one GOP of one block."""
-        threads = 1 if len(self.parts) >= cpu_count() else cpu_count()
+        threads = 1 if len(self.parts) > 1 else self.workers
         decoded = self.cube.part(self.group, window.index, window.block, threads=threads)
         return [
             self._variable(number, decoded[number], window)

@@ -275,7 +275,7 @@ def _planes(coding: _Coding, data: WindowData) -> list[Planes]:
 def _decode(coding: _Coding, sent: Planes, info: Any, gops: list[list[bytes]]) -> Planes:
     """Decode what was just encoded; it must at least be of the same size."""
     packets = [packet for gop in gops for packet in gop]
-    threads = coding.params.threads
+    threads = coding.params.threads or cpu_count()
     planes_ = coding.codec.decode(packets, info, chroma=coding.params.chroma, threads=threads)
     wanted, got = [plane.shape for plane in sent], [plane.shape for plane in planes_]
     if wanted != got:

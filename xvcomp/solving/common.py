@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 
 from ..jobs import Job, QualitySet, step_of
 from ..pipeline import EncodedGroup, Window
@@ -40,6 +41,7 @@ class Teller:
     done: int = 0
     total: int = 0
     trials: dict[str, int] = field(default_factory=dict)
+    lock: Lock = field(default_factory=Lock)
 
     def begin(self, name: str, jobs: Sequence[Job]) -> None:
         """Start another encoding of some jobs."""
@@ -50,11 +52,12 @@ class Teller:
 
     def window(self, window: Window) -> None:
         """Tell that a window is done."""
-        self.done += _frames(window)
-        if self.on_progress is not None:
-            self.on_progress(
-                Progress(stage="encode", done=self.done, total=self.total, detail=self.detail)
-            )
+        with self.lock:
+            self.done += _frames(window)
+            if self.on_progress is not None:
+                self.on_progress(
+                    Progress(stage="encode", done=self.done, total=self.total, detail=self.detail)
+                )
 
 
 def _frames(window: Window) -> int:
