@@ -133,8 +133,9 @@ def test_estimates_take_any_frames(height):
 def test_values_too_large_for_an_estimate_are_encoded(huge, tmp_path):
     values = _slow_cycle(32, 40, 40).astype("f8")
     values[3, 5, 5] = huge
-    report, _ = _encode(values, tmp_path / "c.mp4", codec="libx265")
-    assert report.set_psnr_db["K"] > 40
+    _encode(values, tmp_path / "c.mp4", codec="libx265")
+    with xvcomp.open(tmp_path / "c.mp4") as decoded:
+        assert np.abs(decoded.a.values - values).max() < huge / 20
 
 
 def test_a_sample_without_values_leaves_best_its_first_guess(tmp_path):
