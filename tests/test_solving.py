@@ -73,13 +73,22 @@ def _showers() -> xr.Dataset:
     return xr.Dataset({"r": (("time", "y", "x"), np.array(rain, "f4"), {"units": "mm"})})
 
 
+def test_below_qp_0_a_video_is_taken_only_if_it_is_smaller(tmp_path):
+    ds, path = _showers(), tmp_path / "c.mp4"
+    video = xvcomp.encode(ds, path, target=xvcomp.Psnr(68), preset="fast", codec="libx265")
+    assert [group.quantizer < 0 for group in video.groups] == [True]
+    free = xvcomp.encode(ds, path, target=xvcomp.Psnr(68), preset="fast", overwrite=True)
+    assert 68 <= free.set_psnr_db["mm"] <= 68.25
+    assert free.nbytes < video.nbytes
+
+
 @pytest.mark.parametrize("cheaper", ["libx265", "none"])
 def test_above_the_ceiling_a_video_may_be_corrected(cheaper, tmp_path, monkeypatch):
-    ds, path, target = _showers(), tmp_path / "c.mp4", xvcomp.Psnr(70)
+    ds, path, target = _showers(), tmp_path / "c.mp4", xvcomp.Psnr(90)
     with pytest.raises(xvcomp.TargetError):
         xvcomp.encode(ds, path, target=target, preset="fast", codec="libx265")
     monkeypatch.setattr(beyond, "_cost", lambda each: each.group.codec != cheaper)
     report = xvcomp.encode(ds, path, target=target, preset="fast")
     assert [group.codec for group in report.groups] == [cheaper]
-    assert 70 <= report.set_psnr_db["mm"] <= 70.25
-    np.testing.assert_allclose(xvcomp.open(path).r, ds.r, atol=0.1)
+    assert 90 <= report.set_psnr_db["mm"] <= 90.25
+    np.testing.assert_allclose(xvcomp.open(path).r, ds.r, atol=0.01)

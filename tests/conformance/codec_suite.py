@@ -218,7 +218,7 @@ class CodecSuite:
 
     def test_what_it_cannot_do_is_refused(self, case):
         params = case.params(case.quantizers[0])
-        for wrong in (-1, 9999):
+        for wrong in (min(case.codec.quantizers(case.depth), default=0) - 1, 9999):
             with pytest.raises(CodecUnavailable, match=str(wrong)):
                 case.codec.encode(case.clip(), replace(params, quantizer=wrong))
         with pytest.raises(CodecError, match="gop"):

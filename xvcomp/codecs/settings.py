@@ -35,6 +35,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 
 from ..spec import Preset
+from . import finer
 from .abc import StreamParams
 
 __all__ = [
@@ -100,7 +101,8 @@ def x265_options(params: StreamParams, height: int, width: int) -> dict[str, str
     if params.quantizer is None:
         inner["lossless"] = "1"
     else:
-        inner["qp"] = str(params.quantizer)
+        qp, entry = finer.split_qp(params.quantizer)
+        inner |= {"qp": str(qp), **finer.scaling(entry)}
     if params.threads:
         inner["pools"] = str(params.threads)
         # FFmpeg would pass the number on as it is, and x265 refuses more than 16.
