@@ -55,6 +55,20 @@ def test_a_curve_with_jumps_keeps_the_promise_next_to_the_jump():
     assert 43 <= updates[-1].point.q < 43.5
 
 
+@pytest.mark.parametrize(("steepness", "target", "most"), [(5, 10, 8), (3, 50, 11)])
+def test_curves_that_rise_ever_steeper_do_not_creep_up_from_one_side(steepness, target, most):
+    goal = Goal(low=target, high=1.01 * target, promise="at_least", what="a made value")
+    updates = _run(
+        lambda q: math.expm1(q / steepness),
+        goal,
+        start=0.0,
+        slope=target / 20,
+        max_evaluations=40,
+    )
+    assert goal.inside(updates[-1].point.value)
+    assert len(updates) <= most  # plain false position takes three and four more
+
+
 def test_a_jump_over_a_size_limit_ends_below_it():
     updates = _run(lambda q: 40.0 if q < 43 else 47.0, _goal(45, "at_most"), start=50)
     assert updates[-1].point.value == 40.0

@@ -82,6 +82,15 @@ def test_below_qp_0_a_video_is_taken_only_if_it_is_smaller(tmp_path):
     assert free.nbytes < video.nbytes
 
 
+def test_a_size_that_takes_a_video_below_qp_0_is_spent_on_what_errs_least(tmp_path):
+    ds, path, target = _showers(), tmp_path / "c.mp4", xvcomp.Ratio(8)
+    video = xvcomp.encode(ds, path, target=target, preset="fast", codec="libx265")
+    assert [group.quantizer < 0 for group in video.groups] == [True]
+    free = xvcomp.encode(ds, path, target=target, preset="fast", overwrite=True)
+    assert free.nbytes <= ds.r.nbytes / 8
+    assert free.set_psnr_db["mm"] > video.set_psnr_db["mm"] + 1
+
+
 @pytest.mark.parametrize("cheaper", ["libx265", "none"])
 def test_above_the_ceiling_a_video_may_be_corrected(cheaper, tmp_path, monkeypatch):
     ds, path, target = _showers(), tmp_path / "c.mp4", xvcomp.Psnr(90)

@@ -12,11 +12,15 @@ from .pipeline import prepare
 from .search import Goal, Point, search
 from .spec import Preset
 
-__all__ = ["presearched"]
+__all__ = ["ValueOf", "presearched"]
 
 _LARGE = 4_000_000
 _SAMPLE = 600_000
 _EVALUATIONS = 5
+
+
+ValueOf = Callable[[Sequence[QualitySet], float], float]
+"""Measures encoded samples: their sets, and the share of the whole that they are."""
 
 
 def presearched(
@@ -24,13 +28,13 @@ def presearched(
     goal: Goal,
     start: float,
     slope: float,
-    value_of: Callable[[Sequence[QualitySet], float], float],
+    value_of: ValueOf,
     *,
-    always: bool = False,
+    quick: bool = False,
 ) -> float:
     """Return a better start for a search than ``start``, if a sample can tell and pays.
 
-    It pays for large cubes, or ``always``.
+    It pays for large cubes. A ``quick`` guess is made for cubes of any size.
 
     Parameters
     ----------
@@ -38,16 +42,15 @@ def presearched(
     goal : Goal
     start, slope : float
         As for `search.search`.
-    value_of : callable
-        The goal's value of encoded samples, given their sets and the share of the whole
-        that they are.
-    always : bool
-        Search whatever the size of the cube, and with quick encoders: only for a guess.
+    value_of : ValueOf
+        The goal's value.
+    quick : bool
+        Encode with quick settings: for where trials are to be made, not for an answer.
     """
     whole = sum(math.prod(job.prepared.data.shape) for each in sets for job in each.jobs)
-    if whole < _LARGE and not always:
+    if whole < _LARGE and not quick:
         return start
-    samples = [_sampled(each, quick=always) for each in sets]
+    samples = [_sampled(each, quick=quick) for each in sets]
     part = sum(math.prod(job.prepared.data.shape) for each in samples for job in each.jobs)
 
     def evaluate(q: float) -> Point[None]:

@@ -8,9 +8,15 @@ import math
 
 from ..jobs import QualitySet, start_quality
 from ..presearch import presearched
-from ..search import Goal
 from ..spec import Bpppb, Psnr, Ratio
-from .common import PSNR_WINDOW_DB, SIZE_OCTAVES_PER_DB, SIZE_WINDOW
+from .common import (
+    PSNR_DB_PER_DB,
+    SIZE_GOAL,
+    SIZE_OCTAVES_PER_DB,
+    psnr_goal,
+    psnr_of,
+    size_over,
+)
 
 __all__ = ["located"]
 
@@ -24,30 +30,12 @@ def located(quality_set: QualitySet) -> float:
     start = start_quality(target)
     match target:
         case Psnr(db=db):
-            peak = quality_set.peak
-            high = db + PSNR_WINDOW_DB
-            goal = Goal(low=db, high=high, promise="at_least", what=f"PSNR in dB (peak {peak:g})")
-            return presearched(
-                [quality_set],
-                goal,
-                start,
-                0.95,
-                lambda samples, _: samples[0].stats(samples[0].encoded).psnr_db(peak),
-                always=True,
-            )
+            goal = psnr_goal(db, quality_set.peak)
+            return presearched([quality_set], goal, start, PSNR_DB_PER_DB, psnr_of, quick=True)
         case Bpppb() | Ratio():
-            budget = _budget(quality_set)
-            low = math.log2(SIZE_WINDOW)
-            goal = Goal(low=low, high=0.0, promise="at_most", what="log2 of size over budget")
+            size_of = size_over(_budget(quality_set))
             return presearched(
-                [quality_set],
-                goal,
-                start,
-                SIZE_OCTAVES_PER_DB,
-                lambda samples, share: math.log2(
-                    max(1, sum(each.nbytes for each in samples[0].encoded)) / share / budget
-                ),
-                always=True,
+                [quality_set], SIZE_GOAL, start, SIZE_OCTAVES_PER_DB, size_of, quick=True
             )
     return start
 

@@ -12,7 +12,20 @@ from ..presearch import presearched
 from ..search import Goal, Point, search
 from ..spec import Ssim
 from .beyond import beyond_video
-from .common import PSNR_WINDOW_DB, Candidate, Teller, encode_set, is_asked_for, keep, point, take
+from .common import (
+    PSNR_DB_PER_DB,
+    PSNR_WINDOW_DB,
+    Candidate,
+    Teller,
+    encode_set,
+    is_asked_for,
+    is_below_qp_0,
+    keep,
+    point,
+    psnr_goal,
+    psnr_of,
+    take,
+)
 
 __all__ = ["SsimOf", "solve_psnr", "solve_ssim"]
 
@@ -39,28 +52,16 @@ def solve_psnr(quality_set: QualitySet, db: float, teller: Teller) -> None:
     TargetError
         If the codec that the user asked for cannot.
     """
-    peak = quality_set.peak
 
     def evaluate(q: float, counts: Sequence[int] | None = None) -> Candidate:
         encoded = encode_set(quality_set, q, teller, counts)
-        value = quality_set.stats(encoded).psnr_db(peak)
+        value = quality_set.stats(encoded).psnr_db(quality_set.peak)
         return point([quality_set], q, value, encoded)
 
-    goal = Goal(
-        low=db,
-        high=db + PSNR_WINDOW_DB,
-        promise="at_least",
-        what=f"PSNR in dB (peak {peak:g})",
-    )
-    start = presearched(
-        [quality_set],
-        goal,
-        quality_set.start,
-        0.95,
-        lambda samples, _: samples[0].stats(samples[0].encoded).psnr_db(peak),
-    )
+    goal = psnr_goal(db, quality_set.peak)
+    start = presearched([quality_set], goal, quality_set.start, PSNR_DB_PER_DB, psnr_of)
     try:
-        found = keep(quality_set.jobs, search(evaluate, goal, start=start, slope=0.95))
+        found = keep(quality_set.jobs, search(evaluate, goal, start=start, slope=PSNR_DB_PER_DB))
         _refine(quality_set, found, goal, evaluate)
     except TargetError:
         if is_asked_for(quality_set.jobs):
@@ -72,19 +73,14 @@ def solve_psnr(quality_set: QualitySet, db: float, teller: Teller) -> None:
 
 
 def _might_do_without(quality_set: QualitySet) -> bool:
-    """Say whether steps that are predicted, or correct a video, may be smaller than this video.
-
-    Below QP 0 they often are, more so than videos of a quick preset: a fifth on a noisy
-    series of MODIS at 62 dB, a quarter on ocean currents at 66 dB.
-    """
+    """Say whether steps that are predicted, or correct a video, may be smaller than this video."""
     jobs = quality_set.jobs
     if is_asked_for(jobs):
         return False
     samples = sum(math.prod(job.prepared.data.shape) for job in jobs)
     bits = 8 * _nbytes(quality_set.encoded) / samples
     is_thorough = all(job.plan.preset == "best" for job in jobs)
-    is_finest = any((each.group.quantizer or 0) < 0 for each in quality_set.encoded)
-    further = is_finest or any(reaches_further(job.plan) for job in jobs)
+    further = is_below_qp_0(quality_set.encoded) or any(reaches_further(job.plan) for job in jobs)
     return further or (is_thorough and bits >= _HIGH_RATE)
 
 

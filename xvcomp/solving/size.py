@@ -8,18 +8,21 @@ from ..errors import PlanError, TargetError
 from ..jobs import Job, QualitySet, start_quality
 from ..pipeline import EncodedGroup
 from ..presearch import presearched
-from ..search import Goal, Point, search
+from ..search import Point, search
 from ..spec import Bpppb, Ratio, Target
 from .beyond import beyond_video
 from .common import (
+    SIZE_GOAL,
     SIZE_OCTAVES_PER_DB,
     SIZE_WINDOW,
     Candidate,
     Teller,
     encode_set,
     is_asked_for,
+    is_below_qp_0,
     keep,
     point,
+    size_over,
     take,
 )
 
@@ -75,30 +78,28 @@ def solve_size(sets: Sequence[QualitySet], whole: Whole, target: Target, teller:
         encoded = [each for one in sets for each in encode_set(one, q, teller)]
         return point(sets, q, math.log2(whole.nbytes / budget), encoded)
 
-    goal = Goal(
-        low=math.log2(SIZE_WINDOW), high=0.0, promise="at_most", what="log2 of size over budget"
-    )
     known = [job.start for job in chosen if job.start is not None]
     start = presearched(
         sets,
-        goal,
+        SIZE_GOAL,
         min(known, default=start_quality(Bpppb(budget * 8 / whole.samples))),
         SIZE_OCTAVES_PER_DB,
-        lambda parts, share: math.log2(_nbytes(parts) / share / budget),
+        size_over(budget),
     )
     try:
-        found = keep(chosen, search(evaluate, goal, start=start, slope=SIZE_OCTAVES_PER_DB))
+        found = keep(chosen, search(evaluate, SIZE_GOAL, start=start, slope=SIZE_OCTAVES_PER_DB))
     except TargetError as error:
         raise _too_large(budget, error) from None
-    if found.finest and found.value < goal.low and not is_asked_for(chosen):
-        _spend_the_rest(sets, _finer(whole, goal, budget, found.q, teller))
+    is_short = found.finest and found.value < SIZE_GOAL.low
+    if (is_short or is_below_qp_0(found.payload)) and not is_asked_for(chosen):
+        _spend_better(sets, _finer(whole, budget, found.q, teller))
 
 
-def _spend_the_rest(
+def _spend_better(
     sets: Sequence[QualitySet],
     search_finer: Callable[[Sequence[QualitySet]], Candidate],
 ) -> None:
-    """Do without the video where its ceiling leaves bytes unused, for the sets that gain."""
+    """Do without a video at its finest, or close to it, for the sets that gain."""
     ceiling = {each.name: (each.encoded, each.stats(each.encoded).sum_squares) for each in sets}
     trying = list(sets)
     while trying:
@@ -116,7 +117,7 @@ def _spend_the_rest(
 
 
 def _finer(
-    whole: Whole, goal: Goal, budget: int, start: float, teller: Teller
+    whole: Whole, budget: int, start: float, teller: Teller
 ) -> Callable[[Sequence[QualitySet]], Candidate]:
     """Return a search that spends the budget on some sets, without video."""
 
@@ -130,7 +131,7 @@ def _finer(
             return Point(q=q, value=value, payload=encoded, finest=finest)
 
         chosen = [job for each in sets for job in each.jobs]
-        return keep(chosen, search(evaluate, goal, start=start, slope=SIZE_OCTAVES_PER_DB))
+        return keep(chosen, search(evaluate, SIZE_GOAL, start=start, slope=SIZE_OCTAVES_PER_DB))
 
     return search_finer
 
@@ -142,7 +143,3 @@ def _too_large(budget: int, error: TargetError) -> TargetError:
         f"{round(budget * 2**best)} bytes; ask for more, or write fewer variables",
         best=error.best,
     )
-
-
-def _nbytes(sets: Sequence[QualitySet]) -> int:
-    return max(1, sum(encoded.nbytes for each in sets for encoded in each.encoded))
