@@ -1,7 +1,9 @@
 """What an encoding costs beside the encoder: nothing is read or waited for in vain."""
 
 import threading
+import time
 from importlib import import_module
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import xvcomp
 from xvcomp.codecs import registry
 from xvcomp.codecs.software import X265
 from xvcomp.pipeline import GroupInput, VariableInput, prepare
+from xvcomp.solving import common
 
 
 def _two_grids():
@@ -88,3 +91,46 @@ def test_groups_wait_where_there_is_but_one_core(monkeypatch, tmp_path):
             _two_grids(), tmp_path / "c.mp4", target=xvcomp.Quality(45), preset="fast",
             codec="libx265",
         )  # fmt: skip
+
+
+def test_groups_are_compared_side_by_side(monkeypatch, tmp_path):
+    monkeypatch.setattr(import_module("xvcomp.pipeline.prepare"), "cpu_count", lambda: 2)
+    verifying = import_module("xvcomp.verifying")
+    monkeypatch.setattr(verifying, "cpu_count", lambda: 2)
+    ds, path = _two_grids(), tmp_path / "c.mp4"
+    xvcomp.encode(ds, path, target=xvcomp.Quality(45), preset="fast", codec="libx265")
+    barrier, measured = threading.Barrier(2, timeout=30), verifying._measured
+
+    def meeting(*arguments):
+        barrier.wait()
+        return measured(*arguments)
+
+    monkeypatch.setattr(verifying, "_measured", meeting)
+    assert len(xvcomp.verify(path, ds).groups) == 2
+
+
+class _Job:
+    """Counts how many of its kind are at work; each has windows that take some memory."""
+
+    busy = most = 0
+    lock = threading.Lock()
+
+    def __init__(self, windows, workers):
+        window = SimpleNamespace(time=slice(0, 1))
+        self.prepared = SimpleNamespace(windows=[window] * windows, workers=workers)
+
+    def encode(self, step, on_window, count):
+        with _Job.lock:
+            _Job.busy += 1
+            _Job.most = max(_Job.most, _Job.busy)
+        time.sleep(0.1)
+        with _Job.lock:
+            _Job.busy -= 1
+
+
+@pytest.mark.parametrize(("windows", "workers", "most"), [(1, 2, 2), (2, 3, 1), (2, 4, 2)])
+def test_no_more_groups_are_at_work_than_have_room_for_all_their_windows(windows, workers, most):
+    _Job.most = 0
+    jobs = [_Job(windows, workers) for _ in range(4)]
+    common.encode_set(SimpleNamespace(name="K", peak=1.0, jobs=jobs), 40, common.Teller(None))
+    assert _Job.most == most

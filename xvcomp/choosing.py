@@ -48,6 +48,7 @@ _SAMPLES: dict[Preset, tuple[int, int]] = {
 }
 """Least and most samples of a trial; between them, an eighth of the cube."""
 
+# Shorter samples misjudge large foldings, which leave few frames to predict from.
 _LEAST_FRAMES: dict[Preset, int] = {"fast": 96, "balanced": 96, "best": 192}
 _SHARE = 8
 _AFFORDABLE: dict[Preset, float] = {"fast": 0.0, "balanced": 1 / 32, "best": math.inf}
@@ -62,10 +63,13 @@ _PROMISING = 0.75
 """Estimated ratios of sizes from which on foldings are tried: estimates are too good by 14 %."""
 
 _ALIKE = 1.05
+"""Of foldings whose estimates differ by less, the smallest is tried: it reads faster."""
+
 _CLOSE, _CLOSE_FOLD = 1.4, 1.15
 """Codecs and foldings whose sizes differ less by quicker trials are compared at the preset."""
 
 _RIVALS = 3
+"""Each costs one more encoding of the sample at the slow preset."""
 
 _NOISE_PER_STEP = 0.8
 """Decibels of error per decibel of step, about."""

@@ -14,15 +14,11 @@ full
     All 27 neighbours in space and time.
 """
 
-import argparse
 import itertools
-import json
 import math
 import statistics
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,8 +27,8 @@ from numpy.typing import NDArray
 from xvcomp.codecs import registry
 from xvcomp.codecs.segments import split
 
-from .cubes import RD_CUBES, load_cube
-from .points import run_record
+from .cubes import Cube
+from .rows import Row, measure_rows, options
 from .tune import Stream, recorded
 
 __all__ = ["gains"]
@@ -107,23 +103,15 @@ def _mean(points: Sequence[dict[str, float]]) -> dict[str, float]:
     return {name: round(statistics.fmean(p[name] for p in points), 3) for name in _SHAPES}
 
 
+def _row(cube: Cube) -> Row:
+    streams = recorded(cube.dataset)[:_MOST_STREAMS]
+    points = [_measured(stream, factor) for stream in streams for factor in _STEPS]
+    return {"mean_db": _mean(points), "points": points}
+
+
 def main() -> None:
     """Measure all cubes, writing after each."""
-    from .run import data_folder
-
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--cubes", nargs="+", choices=RD_CUBES, default=RD_CUBES)
-    given = parser.parse_args()
-    rows: list[dict[str, Any]] = []
-    for name in given.cubes:
-        streams = recorded(load_cube(data_folder(given.data), name).dataset)[:_MOST_STREAMS]
-        points = [_measured(stream, factor) for stream in streams for factor in _STEPS]
-        rows.append({"cube": name, "mean_db": _mean(points), "points": points})
-        print(name, rows[-1]["mean_db"], flush=True)
-        whole = {"run": run_record(sys.argv[1:]), "rows": rows}
-        given.out.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+    measure_rows(options(__doc__).parse_args(), _row)
 
 
 if __name__ == "__main__":

@@ -8,21 +8,17 @@ starts; the best of ``ROUNDS`` counts. xvcomp's encode time includes its trials,
 decoding of all that was written, and the comparison with the original.
 """
 
-import argparse
 import json
 import math
-import os
 import statistics
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from .coder import Coder, Setting
-from .cubes import RD_CUBES, Cube, load_cube
+from .cubes import Cube
 from .isolate import run_isolated
-from .points import run_record
+from .rows import Row, measure_rows, options
 
 __all__ = ["ratios", "timed"]
 
@@ -74,26 +70,18 @@ def ratios(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
     return found
 
 
+def _row(cube: Cube) -> Row:
+    from .run import CODERS
+
+    return {name: timed(cube, CODERS[name], _setting(name)) for name in CODER_NAMES}
+
+
 def main() -> None:
     """Measure all cubes, writing after each."""
-    from .run import CODERS, data_folder
-
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--cubes", nargs="+", choices=RD_CUBES, default=RD_CUBES)
-    given = parser.parse_args()
-    rows: list[dict[str, Any]] = []
-    for name in given.cubes:
-        cube = load_cube(data_folder(given.data), name)
-        row: dict[str, Any] = {"cube": name, "load": round(os.getloadavg()[0], 2)}
-        for coder in CODER_NAMES:
-            row[coder] = timed(cube, CODERS[coder], _setting(coder))
-        rows.append(row)
-        print(json.dumps(row), flush=True)
-        whole = {"run": run_record(sys.argv[1:]), "vs_seed": ratios(rows), "rows": rows}
-        given.out.write_text(json.dumps(whole, indent=1, default=str) + "\n", encoding="utf-8")
-    print(json.dumps(ratios(rows), indent=1))
+    whole = measure_rows(
+        options(__doc__).parse_args(), _row, lambda rows: {"vs_seed": ratios(rows)}
+    )
+    print(json.dumps(whole["vs_seed"], indent=1))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ encodes each of them at several quantiser steps, in a process of its own. Errors
 the 12-bit codes, so a 10-bit encoder pays for its rounding; a decoder checks every stream.
 """
 
-import argparse
-import json
 import math
 import resource
 import statistics
@@ -30,9 +28,9 @@ from xvcomp.codecs.segments import split
 from xvcomp.codecs.software import X265
 
 from .bdrate import bd_rate
-from .cubes import RD_CUBES, load_cube
+from .cubes import Cube
 from .isolate import CrashError, run_isolated
-from .points import run_record
+from .rows import Row, measure_rows, options
 
 __all__ = ["SETTINGS", "Measured", "Setting", "compared", "recorded"]
 
@@ -272,25 +270,17 @@ def _means(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     """Measure all settings on all cubes, writing after each cube."""
-    from .run import data_folder
-
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--cubes", nargs="+", choices=RD_CUBES, default=_CUBES)
+    parser = options(__doc__, _CUBES)
     parser.add_argument("--only", nargs="+", choices=list(SETTINGS), default=list(SETTINGS))
     given = parser.parse_args()
-    rows: list[dict[str, Any]] = []
-    for name in given.cubes:
-        streams = recorded(load_cube(data_folder(given.data), name).dataset)
+
+    def row(cube: Cube) -> Row:
+        streams = recorded(cube.dataset)
         curves = {key: _curve(streams, SETTINGS[key]) for key in given.only}
-        found = compared(curves, given.only[0])
-        rows.append({"cube": name, "compared": found, "points": curves})
-        print(name, *(f"  {key}: {each}" for key, each in found.items()), sep="\n", flush=True)
-        mean = _means(rows)
-        whole = {"run": run_record(sys.argv[1:]), "mean": mean, "rows": rows}
-        given.out.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
-    print("mean", *(f"  {key}: {each}" for key, each in mean.items()), sep="\n")
+        return {"compared": compared(curves, given.only[0]), "points": curves}
+
+    whole = measure_rows(given, row, lambda rows: {"mean": _means(rows)})
+    print("mean", *(f"  {key}: {each}" for key, each in whole["mean"].items()), sep="\n")
 
 
 if __name__ == "__main__":
