@@ -39,8 +39,9 @@ class Outcome:
     """One target on one cube.
 
     ``status`` is ``hit`` (inside the window), ``above`` (the promise holds, but the file
-    is better or smaller than it had to be), ``below`` (the promise is broken) or ``unreachable``
-    (refused by name). ``reached`` is per quality set for PSNR, and one number for bpppb.
+    is better or smaller than it had to be), ``lossless`` (the same, without any error: nothing
+    better exists), ``below`` (the promise is broken) or ``unreachable`` (refused by name).
+    ``reached`` is per quality set for PSNR, and one number for bpppb.
     """
 
     cube: str
@@ -101,6 +102,8 @@ def measure(path: Path, kind: str, target: float, preset: str) -> Outcome:
     else:
         reached = {"file": report.bpppb}
         status = size_status(report.bpppb, target)
+    if status == "above" and all(group.lossless for group in report.groups):
+        status = "lossless"
     return Outcome(
         **common,
         status=status,
@@ -112,10 +115,12 @@ def measure(path: Path, kind: str, target: float, preset: str) -> Outcome:
 
 
 def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Count hits, and take the median of encodes of what was reachable."""
-    reachable = [each for each in outcomes if each.status != "unreachable"]
+    """Count hits, and take the median of encodes of what was reachable with an error."""
+    ends = ("unreachable", "lossless")
+    reachable = [each for each in outcomes if each.status not in ends]
     return {
         "measured": len(outcomes),
+        "lossless": sum(each.status == "lossless" for each in outcomes),
         "reachable": len(reachable),
         "hits": sum(each.status == "hit" for each in reachable),
         "broken": sum(each.status == "below" for each in reachable),

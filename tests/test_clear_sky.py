@@ -27,7 +27,8 @@ def test_only_counted_samples_enter_the_psnr():
     ("add", "kept"), [(with_mask, [[[0, 1], [1, 0]]]), (with_classes, [[[4, 8], [11, 5]]])]
 )
 def test_what_is_kept_names_the_cloudy_samples(add, kept, classes):
-    dataset, ignored = add(xr.Dataset(), classes)
+    decoded = xr.Dataset(coords={"time": np.array(["2020-01-01"], "M8[ns]")})
+    dataset, ignored = add(decoded, classes.assign_coords(time=[18262]))
     ((name, values),) = ignored.items()
     np.testing.assert_array_equal(dataset[name], kept)
     np.testing.assert_array_equal(np.isin(dataset[name], values), [[[False, True], [True, False]]])

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from .codecs import registry
 from .errors import CodecError
 from .estimating import folding_gain
 from .excerpts import sample_of
@@ -287,6 +288,9 @@ class _Trials:
         used = preset or _TRIAL_PRESET[plan.preset]
         options = _TRIAL_OPTIONS.get(plan.codec) if used != plan.preset else None
         found = trial(prepared, replace(plan, block=block, preset=used), step, options=options)
+        if found.ceiling is not None and _finest(plan, plan.preset) < _finest(plan, used):
+            # A thorough preset may go on from where a quick one ends.
+            return self._encoded(plan, step, plan.preset)
         saved = _SAVED.get((plan.codec, plan.preset), 1.0) if used != plan.preset else 1.0
         return _measured(plan, found, self.share, saved)
 
@@ -406,6 +410,12 @@ def _at_slope(one: Trial, other: Trial, db_per_octave: float) -> float:
 def reaches_further(plan: GroupPlan) -> bool:
     """Say whether the codec was chosen because what was planned cannot reach the quality."""
     return plan.reasons.get("codec", "").startswith(_FURTHER)
+
+
+def _finest(plan: GroupPlan, preset: Preset) -> float:
+    """Return the width of the finest quantiser that pays, in codes."""
+    codec = registry.get(plan.codec)
+    return min(codec.worthwhile(plan.bit_depth, preset).values(), default=0.0)
 
 
 def _outreaches(one: Trial, other: Trial, what: str) -> bool:

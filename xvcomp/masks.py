@@ -285,10 +285,8 @@ class _Level:
         quarter = frames.dtype.type(0.25)
         near, side, below, across = (np.take(flat, places, axis=1) for places in self.corners)
         upper, lower = near + quarter * (side - near), below + quarter * (across - below)
-        # A view: this raises where reshaping would copy.
-        pixels = frames.view()
-        pixels.shape = (len(frames), frames.shape[1] * frames.shape[2])
-        pixels[:, self.holes] = upper + quarter * (lower - upper)
+        rows, columns = np.divmod(self.holes, frames.shape[2])
+        frames[:, rows, columns] = upper + quarter * (lower - upper)
 
 
 def _sum_of_blocks(frames: NDArray[Any]) -> NDArray[Any]:

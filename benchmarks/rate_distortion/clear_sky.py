@@ -46,7 +46,8 @@ def clear_psnr_db(
 
 def with_classes(dataset: xr.Dataset, classes: xr.DataArray) -> tuple[xr.Dataset, dict[str, Any]]:
     """Add the classification, and say what of it is to be ignored."""
-    return dataset.assign(SCL=classes), {"SCL": _CLOUDY}
+    # By position: coordinates that were decoded would not match those that were not.
+    return dataset.assign(SCL=(classes.dims, classes.values)), {"SCL": _CLOUDY}
 
 
 def with_mask(dataset: xr.Dataset, classes: xr.DataArray) -> tuple[xr.Dataset, dict[str, Any]]:
@@ -85,7 +86,7 @@ def main() -> None:
     folder = data_folder(given.data)
     cube = load_cube(folder, "be1_10bands")
     with xr.open_dataset(folder / "s2_worldcereal_be1.nc", decode_cf=False) as source:
-        classes = source["SCL"].load().drop_attrs(deep=False)
+        classes = source["SCL"].load()
     whole: dict[str, Any] = {"run": run_record(sys.argv[1:]), "preset": given.preset}
     for keeps in ("mask", "classes"):
         whole[keeps] = [_measured(cube, classes, keeps, r, given.preset) for r in _RATES]

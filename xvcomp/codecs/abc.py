@@ -119,8 +119,13 @@ class Codec(ABC):
         """Map native quantisers to the width of their step, in units of one code.
 
         The widths need not be exact, for the search measures; but a wider step must
-        mean fewer bits and a larger error.
+        mean fewer bits and a larger error. Negative ones are beyond what the encoder was made
+        for: frames that come out wrong are coded with others instead.
         """
+
+    def worthwhile(self, bit_depth: int, preset: Preset) -> Mapping[int, float]:
+        """Return the quantisers that pay for their bits at a preset; by default all."""
+        return self.quantizers(bit_depth)
 
     @abstractmethod
     def encode(self, planes: Planes, params: StreamParams) -> bytes:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ..spec import Chroma, Planes
+from ..spec import Chroma, Planes, Preset
 from . import finer, settings
 from ._frames import Carrier, planar
 from .abc import StreamParams
@@ -32,12 +32,17 @@ class X265(PyavCodec):
         return [planar(chroma, bit_depth)]
 
     def quantizers(self, bit_depth: int) -> Mapping[int, float]:
-        """QP 0 to 46, at 12 bits from -12 (see ``finer``).
+        """QP 0 to 46, at 12 bits from -6 (see ``finer``).
 
         From 50 on some frames come out 10 dB worse for no bit saved; coarse codes do better.
         """
         lowest = finer.FINEST if bit_depth == 12 else 0
         return settings.hevc_steps(bit_depth, lowest, highest=46)
+
+    def worthwhile(self, bit_depth: int, preset: Preset) -> Mapping[int, float]:
+        """Negative QPs only where x265 looks for the best of each."""
+        steps = self.quantizers(bit_depth)
+        return {qp: step for qp, step in steps.items() if qp >= 0 or preset == "best"}
 
     def options(self, params: StreamParams, height: int, width: int) -> dict[str, str]:
         """See ``settings.x265_options``."""

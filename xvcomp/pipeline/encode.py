@@ -1,5 +1,6 @@
 """Encode a group at a given quantiser step, decode it again, and measure."""
 
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -44,6 +45,8 @@ from .spool import spooled
 from .windows import Window
 
 __all__ = ["trial"]
+
+_log = logging.getLogger(__name__)
 
 _ALIGN = 8
 _UNSOUND_STEPS = 0.9
@@ -112,8 +115,27 @@ def trial(
     CodecError
         If the codec fails.
     """
-    coding = _coding(prepared, plan, step, correction, min_components, options or {})
     chosen = list(prepared.windows if only is None else only)
+
+    def attempt(*, risky: bool) -> EncodedGroup:
+        coding = _coding(prepared, plan, step, correction, min_components, options or {}, risky)
+        try:
+            return _encoded(prepared, coding, chosen, on_window)
+        except CodecError as error:
+            if (coding.params.quantizer or 0) >= 0:
+                raise
+            _log.info("group %r is not coded below quantiser 0: %s", plan.name, error)
+        return attempt(risky=False)
+
+    return attempt(risky=True)
+
+
+def _encoded(
+    prepared: Prepared,
+    coding: _Coding,
+    chosen: Sequence[Window],
+    on_window: Callable[[Window], None] | None,
+) -> EncodedGroup:
     clock = Clock()
 
     def work(window: Window) -> EncodedWindow:
@@ -134,12 +156,16 @@ def _coding(
     correction: Correction | None,
     least: int,
     options: Mapping[str, str],
+    risky: bool,
 ) -> _Coding:
     codec = registry.get(plan.codec)
     transform = _transform(prepared, plan, step, least)
     low, high = prepared.extremes(transform)
     finest = quantize.smallest_step(low, high, plan.bit_depth)
-    quantizer, code_step = _choose_quantizer(codec, plan.bit_depth, step, finest)
+    widths = codec.worthwhile(plan.bit_depth, plan.preset)
+    if not risky:
+        widths = {q: width for q, width in widths.items() if q >= 0}
+    quantizer, code_step = _choose_quantizer(widths, step, finest)
     layout, smallest = _layout(plan, codec, transform.n_components)
     group = group_of(
         prepared,
@@ -162,7 +188,7 @@ def _coding(
         mixed=plan.fold > 1,
         options=options,
     )
-    width = code_step * codec.quantizers(plan.bit_depth)[quantizer]
+    width = code_step * widths[quantizer]
     return _Coding(
         group=group,
         forms=forms_of(prepared.data),
@@ -197,15 +223,12 @@ def _negligible(prepared: Prepared) -> float:
     return min(_DROP, _SQUARED_STEPS_PER_BIT * bits / (frames * y * x))
 
 
-def _choose_quantizer(
-    codec: Codec, bit_depth: int, step: float, finest: float
-) -> tuple[int, float]:
+def _choose_quantizer(widths: Mapping[int, float], step: float, finest: float) -> tuple[int, float]:
     """Split a step into the codec's quantiser and the width of a code.
 
     The codec's quantisers are integers, the width of a code is not: so any step can be
     had. The codes are used to the full, as a fine code costs nothing but precision.
     """
-    widths = codec.quantizers(bit_depth)
     fitting = [q for q, width in widths.items() if width * finest <= step]
     quantizer = (
         max(fitting, key=lambda q: widths[q]) if fitting else min(widths, key=widths.__getitem__)
@@ -282,7 +305,7 @@ def _decode(coding: _Coding, sent: Planes, info: Any, gops: list[list[bytes]]) -
         raise CodecError(f"{coding.codec.name} decodes to planes of {got}, not {wanted}")
     if registry.kind(coding.codec.name) != "software":
         _check_error(coding, sent, planes_, _GARBAGE_STEPS)
-    elif coding.replaceable:
+    elif coding.replaceable or (coding.params.quantizer or 0) < 0:
         _check_error(coding, sent, planes_, _UNSOUND_STEPS)
     return planes_
 

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from ..choosing import reaches_further
-from ..errors import CodecError, PlanError, TargetError
+from ..errors import CodecError, ContainerError, PlanError, TargetError
 from ..jobs import QualitySet
 from ..pipeline import EncodedGroup
 from ..presearch import presearched
@@ -89,7 +89,7 @@ def _or_beyond_video(quality_set: QualitySet, goal: Goal, teller: Teller) -> Non
     video = quality_set.encoded
     try:
         _search_beyond_video(quality_set, goal, teller)
-    except (CodecError, TargetError) as error:
+    except (CodecError, ContainerError, TargetError) as error:
         _log.warning("quality set %r stays video: %s", quality_set.name, error)
         take(quality_set.jobs, video)
         return

@@ -1,10 +1,11 @@
 """Meet targets that speak of the size of the file."""
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ..errors import PlanError, TargetError
+from ..errors import CodecError, ContainerError, PlanError, TargetError
 from ..jobs import Job, QualitySet, start_quality
 from ..pipeline import EncodedGroup
 from ..presearch import presearched
@@ -27,6 +28,8 @@ from .common import (
 )
 
 __all__ = ["SIZE_WINDOW", "Whole", "solve_size"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,8 @@ def _spend_better(
     while trying:
         try:
             search_finer(trying)
-        except TargetError:
+        except (CodecError, ContainerError, TargetError) as error:
+            _log.info("what was encoded stays: %s", error)
             gained = []
         else:
             gained = [e for e in trying if e.stats(e.encoded).sum_squares < ceiling[e.name][1]]
