@@ -15,6 +15,9 @@ __all__ = ["XVCOMP_PRESETS", "Xvcomp"]
 
 XVCOMP_PRESETS = ("fast", "balanced", "best")
 _PSNR_DB = (22, 28, 34, 38, 42, 46, 50, 55, 60, 65, 70, 75)
+_BEYOND_DB = (65, 70, 75)
+"""PSNRs that only a target asks for: a nominal quality is always a video's."""
+
 _PSNR_DB_BIG = (34, 42, 50, 60, 75)
 
 
@@ -32,9 +35,12 @@ class Xvcomp(Coder):
         return {**super().versions(), "xvcomp": _revision()}
 
     def ladder(self, cube: Cube) -> list[Setting]:
-        """Return qualities in dB on the benchmark's own peak."""
+        """Return qualities, and for preset best high PSNRs, in dB on the benchmark's own peak."""
         ladder = _PSNR_DB_BIG if cube.samples > BIG else _PSNR_DB
-        return [{"quality_db": db} for db in ladder]
+        settings: list[Setting] = [{"quality_db": db} for db in ladder]
+        if self._preset == "best":
+            settings += [{"psnr_db": db} for db in _BEYOND_DB]
+        return settings
 
     def encode(self, cube: Cube, setting: Setting) -> Encoded:
         """Write the cube's Dataset to a file, and keep its bytes."""
@@ -71,6 +77,8 @@ def _target(cube: Cube, setting: Setting) -> object:
         return xvcomp.MaxError(float(setting["bound"]))
     if "lossless" in setting:
         return xvcomp.Lossless()
+    if "psnr_db" in setting:
+        return xvcomp.Psnr(float(setting["psnr_db"]), peak=cube.peak)
     # The library's peak is the range of the data.
     low, high = cube.value_range
     return xvcomp.Quality(float(setting["quality_db"]) + 20 * math.log10((high - low) / cube.peak))
