@@ -118,6 +118,7 @@ def main() -> None:
     """Measure the ladders of the chosen coders."""
     options = parser("Measure rate and distortion.", RD_CUBES)
     options.add_argument("--coders", nargs="+", choices=list(CODERS), default=list(CODERS))
+    options.add_argument("--only", help="measure settings of this kind, such as psnr_db")
     arguments = options.parse_args()
     folder = data_folder(arguments.data)
     results = Results.read(arguments.out)
@@ -125,7 +126,9 @@ def main() -> None:
     for name in arguments.cubes:
         cube = load_cube(folder, name)
         for coder in (CODERS[key] for key in arguments.coders):
-            measure_missing(results, arguments.out, cube, coder, coder.ladder(cube))
+            ladder = coder.ladder(cube)
+            chosen = [s for s in ladder if arguments.only is None or arguments.only in s]
+            measure_missing(results, arguments.out, cube, coder, chosen)
 
 
 if __name__ == "__main__":
