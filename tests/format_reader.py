@@ -250,7 +250,8 @@ class FormatReader:
         """Section 6.2."""
         found = components(group, self.planes(group, block, gop), shape[1:])
         levels = found - np.array(group["quantization"]["offsets"])[:, None, None]
-        return unfolded(inverse(levels, group), group["fold"], group["shape"][1])[: shape[0]]
+        values = unfolded(inverse(levels, group), group["fold"], group["shape"][1])[: shape[0]]
+        return filtered(values, group) if "post_filter" in group else values
 
     def special(self, group: dict[str, Any], out: np.ndarray, classes: np.ndarray) -> np.ndarray:
         """Section 7: put special values in place."""
@@ -357,6 +358,46 @@ def unfolded(values: np.ndarray, fold: int, bands: int) -> np.ndarray:
     return np.stack(frames)
 
 
+KINDS = [
+    *((0, 0, 1), (0, 0, 2), (0, 0, 3), (0, 1, 0), (0, 2, 0), (0, 3, 0), (0, 1, 1)),
+    *((0, 1, 2), (0, 2, 1), (1, 0, 0), (1, 0, 1), (1, 1, 0), (1, 1, 1)),
+]
+
+
+def filtered(values: np.ndarray, group: dict[str, Any]) -> np.ndarray:
+    """Section 6.3."""
+    bands = group["shape"][1]
+    weights = array(group["post_filter"]["weights"]).astype(np.int64)
+    width = [group["quantization"]["step"] / 64 / w for w in array(group["klt"]["weights"])]
+    levels = np.stack([np.rint(values[:, b] / width[b]) for b in range(bands)]).astype(np.int64)
+    features = np.zeros((bands, 13, *levels.shape[1:]), dtype=np.int64)
+    places = [np.arange(size) for size in levels.shape[1:]]
+    for kind, distances in enumerate(KINDS):
+        for step in itertools.product(*({d, -d} for d in distances)):
+            near = (np.clip(at + d, 0, at[-1]) for at, d in zip(places, step, strict=True))
+            features[:, kind] += levels[:, *np.ix_(*near)] - levels
+    out = np.empty_like(values)
+    for band in range(bands):
+        own = weights[band if len(weights) > 1 else 0]
+        seen = features if own.shape[1] > 1 else features[band : band + 1]
+        found = np.einsum("csk,sktyx->ctyx", own, seen).astype(np.float64)
+        reached = [activity(levels[band]) >= each for each in group["post_filter"]["thresholds"]]
+        classes = np.sum(reached, axis=0, dtype=int) if reached else np.zeros(levels[0].shape, int)
+        total = np.take_along_axis(found, classes[None], axis=0)[0]
+        gain = width[band] / 2 ** group["post_filter"]["shift"]
+        out[:, band] = values[:, band] + total * gain
+    return out
+
+
+def activity(levels: np.ndarray) -> np.ndarray:
+    """Section 6.3, of a band: (time, y, x)."""
+    wide = np.pad(levels, ((0, 0), (2, 2), (2, 2)), mode="edge")
+    across = np.abs(np.diff(wide, 2, axis=2))[:, 1:-1]
+    along = np.abs(np.diff(wide, 2, axis=1))[:, :, 1:-1]
+    boxes = np.lib.stride_tricks.sliding_window_view(across + along, (3, 3), axis=(1, 2))
+    return boxes.sum(axis=(3, 4))
+
+
 def bands_of(group: dict[str, Any], name: str, specs: dict[str, Any]) -> slice:
     """Section 3.2: the bands of the variables follow each other."""
     start = 0
@@ -374,7 +415,7 @@ def bands_of(group: dict[str, Any], name: str, specs: dict[str, Any]) -> slice:
 def cast(
     values: np.ndarray, group: dict[str, Any], dtype: np.dtype, specs: dict[str, Any]
 ) -> np.ndarray:
-    """Section 6.3, without moving samples off special values."""
+    """Section 6.4, without moving samples off special values."""
     for number, name in enumerate(group["variables"]):
         low, high = group["valid_min"][number], group["valid_max"][number]
         own = bands_of(group, name, specs)

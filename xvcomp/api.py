@@ -91,6 +91,7 @@ def _group_info(group: Any) -> dict[str, Any]:
         "shape": list(group.shape),
         "gop": group.gop,
         "fold": group.fold,
+        "post_filter": bool(group.post_filter),
         "repeat": list(group.repeat),
         "tracks": group.checksums.shape[0],
         "mask": group.mask is not None,

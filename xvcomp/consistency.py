@@ -124,9 +124,15 @@ def _check_transform(group: BandGroup, tracks: Sequence[StreamInfo]) -> int:
     what = f"group {group.name!r}"
     parts = (group.layout, group.klt, group.quantization)
     if group.layout is None or group.klt is None or group.quantization is None:
-        if any(part is not None for part in parts) or group.residual is None:
+        described = any(part is not None for part in parts) or group.post_filter
+        if described or group.residual is None:
             raise ContainerError(f"{what} lacks what it takes to decode it")
         return 0
+    if group.post_filter and group.post_filter.weights.shape[0] not in (1, group.shape[1]):
+        raise ContainerError(
+            f"{what} has a filter of {group.post_filter.weights.shape[0]} bands, not "
+            f"{group.shape[1]}"
+        )
     components = group.klt.n_components
     if group.klt.matrix.shape[0] != group.shape[1] * group.fold:
         raise ContainerError(f"{what} has a transform of {group.klt.matrix.shape[0]} bands")

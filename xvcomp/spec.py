@@ -37,6 +37,7 @@ __all__ = [
     "MaxError",
     "Plan",
     "Planes",
+    "PostFilter",
     "Preset",
     "Psnr",
     "Quality",
@@ -270,6 +271,38 @@ class Klt:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PostFilter:
+    """What takes noise off decoded bands, exact on every machine (``transforms.post_filter``).
+
+    Parameters
+    ----------
+    weights : Array of int16, shape (bands, classes, sources, 13)
+        What a band takes of how neighbours of 13 kinds differ from it. ``sources`` is 1
+        where bands look at themselves only, otherwise all bands; where ``bands`` is 1, all
+        bands have the same weights.
+    shift : int
+        Binary point of ``weights``.
+    thresholds : tuple of int
+        The activity from which on a sample is of the next class, rising.
+    """
+
+    weights: Array
+    shift: int
+    thresholds: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        shape = self.weights.shape
+        if len(shape) != 4 or min(shape) < 1 or shape[2] not in (1, shape[0]) or shape[3] != 13:
+            raise ValueError(f"weights must be (bands, classes, 1 or bands, 13), got {shape}")
+        if np.dtype(self.weights.dtype) != np.int16:
+            raise ValueError(f"weights must be int16, got {self.weights.dtype}")
+        if len(self.thresholds) != shape[1] - 1 or list(self.thresholds) != sorted(self.thresholds):
+            raise ValueError(f"{shape[1]} classes cannot have thresholds of {self.thresholds}")
+        if not 0 <= self.shift <= 30:
+            raise ValueError(f"shift must be 0 to 30, got {self.shift}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:
     """Where components lie in frames.
 
@@ -381,6 +414,8 @@ class BandGroup:
         What was promised for the group, where that is not the file's target.
     streams_crc32 : int or None
         CRC-32 over ``StreamInfo.description`` of its tracks, in order.
+    post_filter : PostFilter or unset
+        What decoded bands go through; not in the manifest where there is none.
     """
 
     name: str
@@ -411,6 +446,7 @@ class BandGroup:
     measured: Mapping[str, float | None] = field(default_factory=dict)
     target: Target | None = None
     streams_crc32: int | None = None
+    post_filter: PostFilter | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         if min(self.shape) < 1 or min(self.repeat) < 1 or min(self.block) < 1:

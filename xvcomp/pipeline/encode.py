@@ -3,9 +3,8 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +21,11 @@ from ..spec import (
     Klt,
     Layout,
     Planes,
+    PostFilter,
+    StreamInfo,
 )
 from ..transforms import klt, quantize
+from ..transforms.wiener import Evidence
 from .correct import Correction
 from .encoded import (
     Clock,
@@ -37,6 +39,7 @@ from .encoded import (
     mask_packets,
     measure_window,
 )
+from .filtering import evidence_of, learned
 from .parallel import cpu_count, map_ordered
 from .prepare import Prepared, WindowData
 from .reconstruct import DecodePart, VariableForm, decode_bands, decode_part
@@ -62,9 +65,6 @@ _DROP = 1 / 300
 """Components whose variance is below this part of step**2 are not coded, if they are small:
 all that they could still take off the error is a hundredth of what the quantiser leaves."""
 
-_SQUARED_STEPS_PER_BIT = 0.115
-"""What a bit takes off the sum of squared errors at a high rate, in units of step**2."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Coding:
@@ -78,6 +78,8 @@ class _Coding:
     ceiling: float | None
     correction: Correction | None
     replaceable: bool
+    step: float
+    filtered: bool
 
 
 def trial(
@@ -137,16 +139,52 @@ def _encoded(
     on_window: Callable[[Window], None] | None,
 ) -> EncodedGroup:
     clock = Clock()
+    evidence = Evidence.none(coding.group.shape[1])
 
-    def work(window: Window) -> EncodedWindow:
+    def work(window: Window) -> tuple[EncodedWindow, Evidence | None]:
         encoded = _encode_window(prepared, coding, window, clock)
         if on_window is not None:
             on_window(window)
         return encoded
 
-    found = map_ordered(work, chosen, prepared.workers)
-    parts = spooled(found, prepared.data.memory.spool_nbytes)
-    return collect(coding.group, parts, clock, ceiling=coding.ceiling)
+    def gathered() -> Iterator[EncodedWindow]:
+        nonlocal evidence
+        for encoded, own in map_ordered(work, chosen, prepared.workers):
+            if own is not None:
+                evidence += own
+            yield encoded
+
+    parts = spooled(gathered(), prepared.data.memory.spool_nbytes)
+    plain = collect(coding.group, parts, clock, ceiling=coding.ceiling)
+    found = learned(coding.group, prepared, evidence, coding.step, plain.nbytes)
+    return plain if found is None else _filtered(prepared, coding, plain, found)
+
+
+def _filtered(
+    prepared: Prepared, coding: _Coding, plain: EncodedGroup, found: PostFilter
+) -> EncodedGroup:
+    """Decode again, through a filter; if that is better, it stays."""
+    group = replace(coding.group, post_filter=found)
+    clock = Clock()
+
+    def measured(part: EncodedWindow) -> EncodedWindow:
+        data = prepared.read(part.window)
+        started = time.perf_counter()
+        streams = [_decoded(coding, *split(bytes(segment))) for segment in part.segments]
+        masks = [bytes(each) for each in part.masks]
+        whole = DecodePart(shape=part.window.shape, streams=streams, masks=masks)
+        values = decode_part(group, coding.forms, whole)
+        clock.decode += time.perf_counter() - started
+        return replace(part, stats=measure_window(prepared.data, data, values))
+
+    clock.encode = plain.encode_seconds
+    parts = tuple(map_ordered(measured, plain.windows, prepared.workers))
+    filtered = collect(group, parts, clock, ceiling=plain.ceiling)
+    return min(plain, filtered, key=_squares)
+
+
+def _squares(encoded: EncodedGroup) -> float:
+    return math.fsum(stats.sum_squares for stats in encoded.stats)
 
 
 def _coding(
@@ -198,6 +236,8 @@ def _coding(
         ceiling=width if width > step * 1.0001 else None,
         correction=correction,
         replaceable=bool(plan.fallback),
+        step=step,
+        filtered=plan.preset == "best" and correction is None,
     )
 
 
@@ -220,7 +260,7 @@ def _negligible(prepared: Prepared) -> float:
     time, bands, y, x = prepared.data.shape
     frames = -(-time // prepared.fold)
     bits = 300 + 16 * bands * prepared.fold + 8 * frames
-    return min(_DROP, _SQUARED_STEPS_PER_BIT * bits / (frames * y * x))
+    return min(_DROP, quantize.SQUARED_STEPS_PER_BIT * bits / (frames * y * x))
 
 
 def _choose_quantizer(widths: Mapping[int, float], step: float, finest: float) -> tuple[int, float]:
@@ -249,7 +289,7 @@ def _layout(plan: GroupPlan, codec: Codec, components: int) -> tuple[Layout, tup
 
 def _encode_window(
     prepared: Prepared, coding: _Coding, window: Window, clock: Clock
-) -> EncodedWindow:
+) -> tuple[EncodedWindow, Evidence | None]:
     data = prepared.read(window)
     group = coding.group
     started = time.perf_counter()
@@ -272,7 +312,8 @@ def _encode_window(
     clock.encode += encoded - started
     clock.decode += finished - encoded
     nbytes = sum(len(packet) for _, stream in gops for gop in stream for packet in gop)
-    return EncodedWindow(
+    evidence = evidence_of(group, data, decoded, window, coding.step) if coding.filtered else None
+    encoded_window = EncodedWindow(
         window=window,
         segments=segments,
         checksums=tuple(tuple(crc32_of(gop) for gop in stream) for _, stream in gops),
@@ -281,6 +322,7 @@ def _encode_window(
         nbytes=nbytes + sum(map(len, (*gaps, *part.residuals))),
         stats=measure_window(prepared.data, data, values),
     )
+    return encoded_window, evidence
 
 
 def _planes(coding: _Coding, data: WindowData) -> list[Planes]:
@@ -295,11 +337,9 @@ def _planes(coding: _Coding, data: WindowData) -> list[Planes]:
     return planes.pack(codes, group.layout, geo)
 
 
-def _decode(coding: _Coding, sent: Planes, info: Any, gops: list[list[bytes]]) -> Planes:
+def _decode(coding: _Coding, sent: Planes, info: StreamInfo, gops: list[list[bytes]]) -> Planes:
     """Decode what was just encoded; it must at least be of the same size."""
-    packets = [packet for gop in gops for packet in gop]
-    threads = coding.params.threads or cpu_count()
-    planes_ = coding.codec.decode(packets, info, chroma=coding.params.chroma, threads=threads)
+    planes_ = _decoded(coding, info, gops)
     wanted, got = [plane.shape for plane in sent], [plane.shape for plane in planes_]
     if wanted != got:
         raise CodecError(f"{coding.codec.name} decodes to planes of {got}, not {wanted}")
@@ -308,6 +348,12 @@ def _decode(coding: _Coding, sent: Planes, info: Any, gops: list[list[bytes]]) -
     elif coding.replaceable or (coding.params.quantizer or 0) < 0:
         _check_error(coding, sent, planes_, _UNSOUND_STEPS)
     return planes_
+
+
+def _decoded(coding: _Coding, info: StreamInfo, gops: list[list[bytes]]) -> Planes:
+    packets = [packet for gop in gops for packet in gop]
+    threads = coding.params.threads or cpu_count()
+    return coding.codec.decode(packets, info, chroma=coding.params.chroma, threads=threads)
 
 
 def _check_error(coding: _Coding, sent: Planes, decoded: Planes, most: float) -> None:

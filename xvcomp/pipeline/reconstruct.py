@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import masks, planes, residual
+from .. import masks, residual
 from ..errors import ContainerError
 from ..spec import BandGroup, Planes
-from ..transforms import folding, klt, quantize
 from .correct import correct
 from .samples import VariableForm, step_off
-from .slabs import samples_of
+from .slabs import band_slabs, samples_of
 
 __all__ = ["DecodePart", "VariableForm", "decode_bands", "decode_part"]
 
@@ -71,16 +70,12 @@ def _starts(forms: Sequence[VariableForm]) -> list[int]:
 
 
 def decode_bands(group: BandGroup, part: DecodePart) -> NDArray[np.float64]:
-    """Undo layout, quantisation, transform and folding."""
-    if group.layout is None or group.quantization is None or group.klt is None:
-        raise ValueError("it has a transform but no layout or quantisation")
+    """Undo layout, quantisation, transform and folding, and filter: (time, band, y, x)."""
     time, height, width = part.shape
-    components = group.klt.n_components
-    geo = planes.geometry(group.layout, components, height, width, (1, 1))
-    codes = planes.unpack(list(part.streams), group.layout, geo, (components, height, width))
-    levels = quantize.dequantize(codes, group.quantization)
-    bands = klt.inverse(levels, group.klt, group.quantization.step)
-    return folding.unfold(bands, group.fold, time)
+    bands = np.empty((time, group.shape[1], height, width))
+    for span, rows, values in band_slabs(group, part.streams, part.shape):
+        bands[span, :, rows] = values
+    return bands
 
 
 def _classes(

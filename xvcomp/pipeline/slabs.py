@@ -12,13 +12,27 @@ from numpy.typing import NDArray
 
 from .. import planes
 from ..spec import BandGroup, Klt, Layout, Planes, Quantization
-from ..transforms import folding, klt, quantize
+from ..transforms import folding, klt, post_filter, quantize
 from .samples import VariableForm, clip, to_dtype
 
-__all__ = ["band_slabs", "cast_into", "codes_of", "folded_slabs", "samples_of", "slabs"]
+__all__ = [
+    "FILTER_SLAB",
+    "band_slabs",
+    "cast_into",
+    "codes_of",
+    "folded_slabs",
+    "neighbourhoods",
+    "samples_of",
+    "slabs",
+]
 
 _SLAB = 1 << 17
-"""Samples of a slab: half a megabyte of float64."""
+"""Samples of a slab: a megabyte of float64."""
+
+FILTER_SLAB = 1 << 15
+"""The same where each sample has all kinds of neighbours beside it."""
+
+_Frames = NDArray[np.float64]
 
 
 def folded_slabs(filled: NDArray[Any], fold: int) -> Iterator[NDArray[np.float64]]:
@@ -92,7 +106,7 @@ def samples_of(
 def band_slabs(
     group: BandGroup, streams: Sequence[Planes], shape: tuple[int, int, int]
 ) -> Iterator[tuple[slice, slice, NDArray[np.float64]]]:
-    """Undo layout, quantisation, transform and folding, slab by slab.
+    """Undo layout, quantisation, transform and folding, and filter, slab by slab.
 
     Yields
     ------
@@ -101,6 +115,75 @@ def band_slabs(
     values : ndarray of float64, shape (time, band, y, x)
         In stored units; the caller's own.
     """
+    if not group.post_filter:
+        yield from _unfiltered_slabs(group, streams, shape)
+        return
+    time, height, _ = shape
+    for start in range(0, time, group.window):
+        for span, before, values, after in neighbourhoods(group, streams, shape, start):
+            _filter(group, before, values, after)
+            yield span, slice(0, height), values
+
+
+def _filter(
+    group: BandGroup, before: _Frames | None, values: _Frames, after: _Frames | None
+) -> None:
+    """Filter whole frames in place, a few rows at a time."""
+    if not group.post_filter or group.klt is None or group.quantization is None:
+        raise ValueError("it has a filter, but no bands to filter")
+    frames, bands, height, width = values.shape
+    widths = post_filter.units(group.klt, group.quantization.step, bands)
+    levels = post_filter.padded(values, before, after, widths)
+    for span, rows in slabs(frames, height, bands * width, FILTER_SLAB):
+        near = post_filter.around(levels, span, rows)
+        post_filter.correct(values[span, :, rows], near, group.post_filter, widths)
+
+
+def neighbourhoods(
+    group: BandGroup, streams: Sequence[Planes], shape: tuple[int, int, int], start: int
+) -> Iterator[tuple[slice, _Frames | None, _Frames, _Frames | None]]:
+    """Yield the frames of the GOP that begins at ``start``, unfiltered, some at a time.
+
+    Yields
+    ------
+    span : slice
+    before, values, after : ndarray of float64, shape (time, band, y, x)
+        The frame before the span, the span's own, and the frame after it: ``None`` at the
+        ends of the GOP, so that each can be read without its neighbours.
+    """
+    time = min(group.window, shape[0] - start)
+    first = start // group.fold
+    own = [tuple(plane[first : first + group.gop] for plane in stream) for stream in streams]
+    held: tuple[slice, _Frames] | None = None
+    before: _Frames | None = None
+    for span, values in _whole_frames(group, own, (time, *shape[1:])):
+        if held is not None:
+            last = held[1][-1:].copy()
+            yield held[0], before, held[1], values[:1]
+            before = last
+        held = slice(start + span.start, start + span.stop), values
+    if held is not None:
+        yield held[0], before, held[1], None
+
+
+def _whole_frames(
+    group: BandGroup, streams: Sequence[Planes], shape: tuple[int, int, int]
+) -> Iterator[tuple[slice, _Frames]]:
+    """Join slabs of some rows to whole frames."""
+    height = shape[1]
+    whole = np.empty((0, 0, 0, 0))
+    for span, rows, values in _unfiltered_slabs(group, streams, shape):
+        if rows.start == 0:
+            whole = np.empty((*values.shape[:2], *shape[1:]))
+        whole[:, :, rows] = values
+        if rows.stop == height:
+            yield span, whole
+
+
+def _unfiltered_slabs(
+    group: BandGroup, streams: Sequence[Planes], shape: tuple[int, int, int]
+) -> Iterator[tuple[slice, slice, _Frames]]:
+    """Do what `band_slabs` does, without the group's post-filter."""
     time, height, width = shape
     if group.layout is None or group.quantization is None or group.klt is None:
         raise ValueError("it has neither video nor packets")
@@ -141,16 +224,18 @@ def _codes(
     return planes.unpack(part, layout, geo, (components, *size))
 
 
-def slabs(frames: int, height: int, row: int) -> Iterator[tuple[slice, slice]]:
+def slabs(frames: int, height: int, row: int, size: int = _SLAB) -> Iterator[tuple[slice, slice]]:
     """Cut frames into slabs: several frames, or else some rows of one.
 
     Parameters
     ----------
     row : int
         Samples in a row of a frame, all bands counted.
+    size : int
+        Samples of a slab, if a row has no more.
     """
-    step = max(1, _SLAB // (row * height))
-    rows = height if row * height <= _SLAB else max(1, _SLAB // row)
+    step = max(1, size // (row * height))
+    rows = height if row * height <= size else max(1, size // row)
     for start in range(0, frames, step):
         for top in range(0, height, rows):
             yield slice(start, min(start + step, frames)), slice(top, min(top + rows, height))

@@ -1,5 +1,5 @@
-"""Numeric transforms between bands and integer codes: KLT and quantisation."""
+"""Numeric transforms between bands and integer codes, and what undoes their noise."""
 
-from . import folding, klt, quantize
+from . import folding, klt, post_filter, quantize, wiener
 
-__all__ = ["folding", "klt", "quantize"]
+__all__ = ["folding", "klt", "post_filter", "quantize", "wiener"]

@@ -6,7 +6,10 @@ from numpy.typing import NDArray
 from ..spec import Quantization
 from . import per_band
 
-__all__ = ["dequantize", "fit", "quantize", "smallest_step"]
+__all__ = ["SQUARED_STEPS_PER_BIT", "dequantize", "fit", "quantize", "smallest_step"]
+
+SQUARED_STEPS_PER_BIT = 0.115
+"""What a bit takes off the sum of squared errors at a high rate, in units of step**2."""
 
 
 def smallest_step(low: NDArray[np.float64], high: NDArray[np.float64], bit_depth: int) -> float:

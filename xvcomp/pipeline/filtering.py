@@ -1,0 +1,107 @@
+"""Gather from decoded windows what a post-filter of their group is learned from."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..spec import BandGroup, Planes, PostFilter
+from ..transforms import post_filter, quantize, wiener
+from ..transforms.wiener import Evidence
+from .prepare import Prepared, WindowData
+from .slabs import FILTER_SLAB, neighbourhoods, slabs
+from .windows import Window
+
+__all__ = ["evidence_of", "learned"]
+
+_SAMPLES = 1 << 20
+"""Samples of a group that are enough to learn from."""
+
+
+def evidence_of(
+    group: BandGroup, data: WindowData, streams: Sequence[Planes], window: Window, step: float
+) -> Evidence:
+    """Compare a window's decoded bands with its original, in samples of its slabs.
+
+    Parameters
+    ----------
+    group : BandGroup
+        Without a filter.
+    data : WindowData
+    streams : sequence of Planes
+        As decoded.
+    window : Window
+    step : float
+        Width of the quantiser, in unpacked units.
+    """
+    assert group.klt is not None
+    assert group.quantization is not None
+    bands = group.shape[1]
+    widths = post_filter.units(group.klt, group.quantization.step, bands)
+    bounds = _bounds(group, step)
+    # Not every n-th slab, which might lie in the same rows of all frames.
+    draws = np.random.default_rng(window.key)
+    part = min(1.0, _SAMPLES / math.prod(group.shape))
+    total = Evidence.none(bands)
+    for start in range(0, window.shape[0], group.window):
+        for span, before, values, after in neighbourhoods(group, streams, window.shape, start):
+            chosen = [each for each in _pieces(values.shape) if draws.random() < part]
+            if not chosen:
+                continue
+            levels = post_filter.padded(values, before, after, widths)
+            for frames, rows in chosen:
+                at = slice(span.start + frames.start, span.start + frames.stop)
+                near = post_filter.around(levels, frames, rows)
+                errors = (data.filled[at, :, rows] - values[frames, :, rows]).swapaxes(0, 1)
+                total += Evidence.of(
+                    post_filter.features(near),
+                    np.searchsorted(bounds, post_filter.activity(near), side="right"),
+                    errors / widths[:, None, None, None],
+                    _counted(data, at, rows),
+                )
+    return total
+
+
+def _pieces(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
+    frames, bands, height, width = shape
+    return slabs(frames, height, bands * width, FILTER_SLAB)
+
+
+def _counted(data: WindowData, frames: slice, rows: slice) -> NDArray[np.bool_] | None:
+    """Return where all bands are valid and cared for; ``None`` means everywhere."""
+    valid = data.classes[frames, :, rows] == 0
+    if data.ignored is not None:
+        valid &= ~data.ignored[frames, :, rows]
+    return None if valid.all() else valid.all(axis=1)
+
+
+def learned(
+    group: BandGroup, prepared: Prepared, evidence: Evidence, step: float, nbytes: int
+) -> PostFilter | None:
+    """Return the post-filter that is worth its bits, if one is.
+
+    Parameters
+    ----------
+    group : BandGroup
+    prepared : Prepared
+    evidence : Evidence
+        Of all windows.
+    step : float
+        Width of the quantiser, in unpacked units.
+    nbytes : int
+        Of what was encoded.
+    """
+    if evidence.count == 0 or group.klt is None or group.quantization is None:
+        return None
+    widths = post_filter.units(group.klt, group.quantization.step, group.shape[1])
+    all_samples = sum(prepared.valid_counts) / group.shape[1] / evidence.count
+    squared_steps = (widths * prepared.data.weights / step) ** 2 * all_samples
+    worth = squared_steps / quantize.SQUARED_STEPS_PER_BIT
+    return wiener.fit(evidence, _bounds(group, step), worth, 8 * nbytes)
+
+
+def _bounds(group: BandGroup, step: float) -> tuple[int, ...]:
+    """Return the edges of bins; a level is the same part of the step in all bands."""
+    assert group.quantization is not None
+    return wiener.edges(step * post_filter.LEVELS_PER_CODE / group.quantization.step)
