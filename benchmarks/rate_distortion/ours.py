@@ -37,10 +37,10 @@ class Xvcomp(Coder):
     def ladder(self, cube: Cube) -> list[Setting]:
         """Return qualities, and for preset best high PSNRs, in dB on the benchmark's own peak."""
         ladder = _PSNR_DB_BIG if cube.samples > BIG else _PSNR_DB
-        settings: list[Setting] = [{"quality_db": db} for db in ladder]
-        if self._preset == "best":
-            settings += [{"psnr_db": db} for db in _BEYOND_DB]
-        return settings
+        if self._preset != "best":
+            return [{"quality_db": db} for db in ladder]
+        below: list[Setting] = [{"quality_db": db} for db in ladder if db < _BEYOND_DB[0]]
+        return below + [{"psnr_db": db} for db in _BEYOND_DB]
 
     def encode(self, cube: Cube, setting: Setting) -> Encoded:
         """Write the cube's Dataset to a file, and keep its bytes."""

@@ -1,117 +1,96 @@
-"""What filtering decoded frames could gain: the best linear filters there are, for free.
+"""What the post-filter of preset best gains: the same files, decoded with it and without.
 
 ``python -m benchmarks.rate_distortion.postfilter --data DIR --out FILE [--cubes A B]``
 
-The streams are those that xvcomp would code, encoded by x265 as preset best does. For each,
-coefficients are fitted to the very frames that they then filter, without a cost in bits: no
-filter of that shape, in a file, can gain more. In decibels of squared error:
-
-gain
-    One factor and one offset: shrinkage of components, and least-squares reconstruction.
-symmetric
-    3 x 3 pixels, and one weight for both neighbours in time.
-full
-    All 27 neighbours in space and time.
+For each quality: the gain in dB at the same bits (but for the filter's own, which are counted
+in both), how many weights it has per file, and how much longer decoding takes.
 """
 
-import itertools
 import math
 import statistics
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xvcomp.codecs import registry
-from xvcomp.codecs.segments import split
+import xvcomp
+from xvcomp.pipeline import slabs
+from xvcomp.reading import CubeFile
 
+from .coder import BIG
 from .cubes import Cube
+from .points import measure_errors
 from .rows import Row, measure_rows, options
-from .tune import Stream, recorded
 
-__all__ = ["gains"]
+__all__ = ["compared"]
 
-_STEPS = (1, 4, 16)
-"""In units of the step that gives about 50 dB."""
-
-_FRAMES = 40
-_MOST_STREAMS = 2
-
-Offset = tuple[int, int, int]
-_AROUND: tuple[Offset, ...] = tuple(itertools.product((-1, 0, 1), repeat=3))
-_SYMMETRIC: tuple[tuple[Offset, ...], ...] = (
-    ((0, 0, 0),),
-    ((0, 0, -1), (0, 0, 1)),
-    ((0, -1, 0), (0, 1, 0)),
-    ((0, -1, -1), (0, -1, 1), (0, 1, -1), (0, 1, 1)),
-    ((-1, 0, 0), (1, 0, 0)),
-)
-_SHAPES: dict[str, tuple[tuple[Offset, ...], ...]] = {
-    "gain": (((0, 0, 0),),),
-    "symmetric": _SYMMETRIC,
-    "full": tuple((offset,) for offset in _AROUND),
-}
+_PSNR_DB = (34, 42, 50)
+_DECODES = 5
 
 
-def gains(
-    original: NDArray[np.floating[Any]], decoded: NDArray[np.floating[Any]]
-) -> dict[str, float]:
-    """Return by how many dB each shape of filter lowers the squared error.
+@contextmanager
+def _unfiltered() -> Iterator[None]:
+    with mock.patch.object(slabs, "_filter"):
+        yield
 
-    Parameters
-    ----------
-    original, decoded : ndarray of float, shape (time, y, x)
-    """
-    error = float(np.mean(np.square(original - decoded)))
-    padded = np.pad(decoded, 1, mode="edge")
-    time, height, width = decoded.shape
-    moved = {
-        (t, y, x): padded[1 + t : 1 + t + time, 1 + y : 1 + y + height, 1 + x : 1 + x + width]
-        for t, y, x in _AROUND
+
+def _decoded(cube: Cube, path: Path) -> tuple[NDArray[np.float64], float]:
+    """Return unpacked values, and the seconds of the quickest of some decodings."""
+    seconds = math.inf
+    for _ in range(1 if cube.samples > BIG else _DECODES):
+        started = time.perf_counter()
+        with xvcomp.open(path, decode_cf=False) as dataset:
+            loaded = dataset.load()
+        seconds = min(seconds, time.perf_counter() - started)
+    return cube.from_dataset(loaded), seconds
+
+
+def compared(cube: Cube, db: float) -> Row:
+    """Encode at a nominal PSNR on the cube's peak, and decode in both ways."""
+    low, high = cube.value_range
+    target = xvcomp.Quality(db + 20 * math.log10((high - low) / cube.peak))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "cube.mp4"
+        xvcomp.encode(cube.dataset, path, stored=True, target=target, preset="best")
+        filtered, seconds = _decoded(cube, path)
+        with _unfiltered():
+            plain, plain_seconds = _decoded(cube, path)
+        with closing(CubeFile(path)) as file:
+            filters = [each.post_filter for each in file.manifest.groups if each.post_filter]
+        nbytes = path.stat().st_size
+    psnr_db = measure_errors(cube, filtered).psnr_db
+    return {
+        "quality_db": db,
+        "bpppb": round(8 * nbytes / cube.samples, 4),
+        "psnr_db": round(psnr_db, 3),
+        "gain_db": round(psnr_db - measure_errors(cube, plain).psnr_db, 3),
+        "weights": sum(math.prod(each.weights.shape) for each in filters),
+        "classes": max((each.weights.shape[1] for each in filters), default=0),
+        "decode_ratio": round(seconds / plain_seconds, 2),
     }
-    found = {}
-    for name, shape in _SHAPES.items():
-        columns = [sum(moved[offset] for offset in offsets) for offsets in shape]
-        design = np.stack([np.ravel(column) for column in columns] + [np.ones(decoded.size)], 1)
-        products = design.T @ design
-        ridge = 1e-9 * np.trace(products) / len(products) * np.eye(len(products))
-        weights = np.linalg.solve(products + ridge, design.T @ original.ravel())
-        left = float(np.mean(np.square(original.ravel() - design @ weights)))
-        found[name] = 10 * math.log10(error / left) if left > 0 else 0.0
-    return found
-
-
-def _measured(stream: Stream, factor: float) -> dict[str, float]:
-    planes, params = stream
-    codec = registry.get("libx265")
-    widths = codec.quantizers(params.bit_depth)
-    assert params.quantizer is not None  # a Quality target is lossy
-    step = widths[params.quantizer] * factor
-    nearest = min(widths, key=lambda q: abs(math.log(widths[q] / step)))
-    own = replace(params, quantizer=nearest, preset="best", threads=0)
-    info, gops = split(codec.encode(planes, own))
-    packets = [packet for gop in gops for packet in gop]
-    decoded = codec.decode(packets, info, chroma=own.chroma, threads=1)[0][:_FRAMES]
-    bits = 8 * sum(map(len, packets)) / planes[0].size
-    filtered = gains(planes[0][:_FRAMES].astype(np.float64), decoded.astype(np.float64))
-    return {"bits": round(bits, 3)} | {name: round(db, 3) for name, db in filtered.items()}
-
-
-def _mean(points: Sequence[dict[str, float]]) -> dict[str, float]:
-    return {name: round(statistics.fmean(p[name] for p in points), 3) for name in _SHAPES}
 
 
 def _row(cube: Cube) -> Row:
-    streams = recorded(cube.dataset)[:_MOST_STREAMS]
-    points = [_measured(stream, factor) for stream in streams for factor in _STEPS]
-    return {"mean_db": _mean(points), "points": points}
+    points = [compared(cube, db) for db in _PSNR_DB]
+    means = {key: round(statistics.fmean(p[key] for p in points), 3) for key in _MEANS}
+    return {**means, "points": points}
+
+
+_MEANS = ("gain_db", "decode_ratio")
+
+
+def _summary(rows: Sequence[Row]) -> Row:
+    return {"mean": {key: round(statistics.fmean(r[key] for r in rows), 3) for key in _MEANS}}
 
 
 def main() -> None:
     """Measure all cubes, writing after each."""
-    measure_rows(options(__doc__).parse_args(), _row)
+    measure_rows(options(__doc__).parse_args(), _row, _summary)
 
 
 if __name__ == "__main__":
