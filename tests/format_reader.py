@@ -247,11 +247,16 @@ class FormatReader:
     def video(
         self, group: dict[str, Any], block: int, gop: int, shape: tuple[int, int, int]
     ) -> np.ndarray:
-        """Section 6.2."""
-        found = components(group, self.planes(group, block, gop), shape[1:])
+        """Sections 6.2 to 6.4."""
+        field = group.get("interpolation")
+        size = shape[1:]
+        if field:
+            size = (len(coded(field, 0, shape[1])), len(coded(field, 1, shape[2])))
+        found = components(group, self.planes(group, block, gop), size)
         levels = found - np.array(group["quantization"]["offsets"])[:, None, None]
         values = unfolded(inverse(levels, group), group["fold"], group["shape"][1])[: shape[0]]
-        return filtered(values, group) if "post_filter" in group else values
+        values = filtered(values, group) if "post_filter" in group else values
+        return interpolated(values, field, shape[1:]) if field else values
 
     def special(self, group: dict[str, Any], out: np.ndarray, classes: np.ndarray) -> np.ndarray:
         """Section 7: put special values in place."""
@@ -358,6 +363,50 @@ def unfolded(values: np.ndarray, fold: int, bands: int) -> np.ndarray:
     return np.stack(frames)
 
 
+def coded(field: dict[str, Any], axis: int, length: int) -> range:
+    """Section 6.4: which samples of an axis of the open grid are coded."""
+    factor, offset, reach = field["factors"][axis], field["offsets"][axis], REACH[field["kernel"]]
+    if factor == 1:
+        return range(length)
+    if field["edges"] == "open":
+        return range((2 * (length - 1) + offset) // (2 * factor) + 2 * reach)
+    first = (offset + factor) // (2 * factor) + reach - 1
+    return range(first, (2 * (length - 1) + offset + factor) // (2 * factor) + reach)
+
+
+REACH = {"linear": 1, "cubic": 2}
+
+
+def keys(d: float, a: float) -> float:
+    if d <= 1:
+        return ((a + 2) * d - (a + 3)) * d * d + 1
+    return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
+
+
+def interpolated(values: np.ndarray, field: dict[str, Any], size: tuple[int, ...]) -> np.ndarray:
+    """Section 6.4."""
+    for axis, length in enumerate(size):
+        factor, offset = field["factors"][axis], field["offsets"][axis]
+        kept = coded(field, axis, length)
+        if factor == 1:
+            continue
+        source = np.moveaxis(values, axis - 2, 0)
+        made = []
+        for i in range(length):
+            j, rest = divmod(2 * i + offset, 2 * factor)
+            p = rest / (2 * factor)
+            weights = [1 - p, p]
+            if field["kernel"] == "cubic":
+                weights = [keys(d, field["a"]) for d in (1 + p, p, 1 - p, 2 - p)]
+            near = [min(max(j + k, kept[0]), kept[-1]) - kept[0] for k in range(len(weights))]
+            total = weights[0] * source[near[0]]
+            for weight, at in zip(weights[1:], near[1:], strict=True):
+                total = total + weight * source[at]
+            made.append(total)
+        values = np.moveaxis(np.stack(made), 0, axis - 2)
+    return values
+
+
 KINDS = [
     *((0, 0, 1), (0, 0, 2), (0, 0, 3), (0, 1, 0), (0, 2, 0), (0, 3, 0), (0, 1, 1)),
     *((0, 1, 2), (0, 2, 1), (1, 0, 0), (1, 0, 1), (1, 1, 0), (1, 1, 1)),
@@ -415,7 +464,7 @@ def bands_of(group: dict[str, Any], name: str, specs: dict[str, Any]) -> slice:
 def cast(
     values: np.ndarray, group: dict[str, Any], dtype: np.dtype, specs: dict[str, Any]
 ) -> np.ndarray:
-    """Section 6.4, without moving samples off special values."""
+    """Section 6.5, without moving samples off special values."""
     for number, name in enumerate(group["variables"]):
         low, high = group["valid_min"][number], group["valid_max"][number]
         own = bands_of(group, name, specs)

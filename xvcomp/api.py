@@ -1,24 +1,25 @@
 """Encode, open, describe and verify cube files."""
 
-import math
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 import numpy as np
 import xarray as xr
 
 from .choosing import Trial, choose, span_of, tries
 from .codecs.encoders import Encoders
 from .dataset import StoredVariable, as_dataset, describe
-from .errors import PlanError
+from .errors import PlanError, TargetError
 from .evaluation import evaluate
 from .ignoring import ignores, resolve_ignored
 from .inputs import NotRepeated, group_input
-from .jobs import Job, quality_sets, step_of, with_measures
+from .jobs import Job, NotInterpolated, quality_sets, step_of, with_measures
 from .keywords import CHOICES, checked
 from .memory import Memory
 from .opening import open_cube, open_source
@@ -31,13 +32,15 @@ from .recipe import load_recipe
 from .reporting import GroupWork, make_report
 from .results import OnProgress, Options, Progress, Report
 from .solving import located, solve
-from .spec import GroupPlan, Ignored, Manifest, MaxError, Plan, Ssim, StreamInfo
+from .spec import GroupPlan, Ignored, Interpolation, Manifest, MaxError, Plan, Ssim, StreamInfo
 from .ssim_promises import ssim_promises
-from .survey import survey
+from .survey import Looks, survey
 from .verifying import check_metadata, check_sidecar, measure_all
 from .writing import Contents, write_file
 
 __all__ = ["Info", "encode", "info", "open", "options_of", "plan", "verify"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,10 +96,15 @@ def _group_info(group: Any) -> dict[str, Any]:
         "fold": group.fold,
         "post_filter": bool(group.post_filter),
         "repeat": list(group.repeat),
+        "interpolation": _interpolation_info(group.interpolation),
         "tracks": group.checksums.shape[0],
         "mask": group.mask is not None,
         "quality_set": group.quality_set,
     }
+
+
+def _interpolation_info(field: Interpolation | msgspec.UnsetType) -> dict[str, Any] | None:
+    return {"kernel": field.kernel, "factors": list(field.factors)} if field else None
 
 
 def options_of(
@@ -183,10 +191,10 @@ def plan(
         If an option names what is not there, or cannot be done.
     """
     chosen = options_of(options, recipe, **keywords)
-    return _plan(_Cube.of(source, chosen, stored), chosen, native=True)
+    return _plan(_Cube.of(source, chosen, stored), chosen, Looks())
 
 
-def _plan(cube: _Cube, options: Options, native: bool) -> Plan:
+def _plan(cube: _Cube, options: Options, looks: Looks) -> Plan:
     if not cube.dataset.data_vars:
         raise PlanError("the dataset has no data variables: there is nothing to encode")
     if cube.ignored and isinstance(options.target, Ssim):
@@ -195,7 +203,7 @@ def _plan(cube: _Cube, options: Options, native: bool) -> Plan:
         )
     masks = [each.variable for each in cube.ignored if each.variable in cube.dataset.data_vars]
     kept = replace(options, lossless=tuple(dict.fromkeys([*options.lossless, *masks])))
-    return make_plan(survey(cube.variables, native=native), kept, Encoders.of_machine())
+    return make_plan(survey(cube.variables, looks), kept, Encoders.of_machine())
 
 
 def encode(
@@ -263,18 +271,28 @@ def encode(
     target_path = _writable(path, overwrite)
     started = time.perf_counter()
     cube = _Cube.of(source, chosen, stored)
-    made, jobs = _prepared(cube, chosen, on_progress)
-    _choose(jobs, on_progress)
-    contents = Contents.of(cube.dataset, cube.variables, made, cube.notes, cube.ignored)
-    solve(
-        jobs,
-        made.target,
-        lambda _: _trial_size(target_path, contents, with_measures(jobs)),
-        samples=sum(_coded_samples(cube, job.plan) for job in jobs),
-        raw_nbytes=contents.raw_nbytes,
-        ssim_of=_SsimMeter(target_path, contents, cube.dataset, stored),
-        on_progress=on_progress,
-    )
+
+    def attempt(looks: Looks) -> tuple[Contents, list[Job]]:
+        made, jobs = _prepared(cube, chosen, looks, on_progress)
+        _choose(jobs, on_progress)
+        contents = Contents.of(cube.dataset, cube.variables, made, cube.notes, cube.ignored)
+        try:
+            solve(
+                jobs,
+                made.target,
+                lambda _: _trial_size(target_path, contents, with_measures(jobs)),
+                samples=sum(_coded_samples(cube, job.plan) for job in jobs),
+                raw_nbytes=contents.raw_nbytes,
+                ssim_of=_SsimMeter(target_path, contents, cube.dataset, stored),
+                on_progress=on_progress,
+            )
+        except TargetError as error:
+            if all(job.plan.interpolation is None for job in jobs):
+                raise
+            raise NotInterpolated(str(error)) from error
+        return contents, jobs
+
+    contents, jobs = _on_coarser_grids(attempt)
     encode_seconds = time.perf_counter() - started
     encoded = with_measures(jobs)
     return _publish(target_path, cube, contents, encoded, jobs, encode_seconds, stored, on_progress)
@@ -294,16 +312,28 @@ def _writable(path: str | os.PathLike[str], overwrite: bool) -> Path:
     return found
 
 
+_T = TypeVar("_T")
+
+
+def _on_coarser_grids(attempt: Callable[[Looks], _T]) -> _T:
+    """Do without coarser grids where a sample misled the survey, or a target asks for more."""
+    looks = Looks()
+    while True:
+        try:
+            return attempt(looks)
+        except NotRepeated as error:
+            looks = replace(looks, repeated=False)
+            _log.info("once more on the full grid: %s", error)
+        except NotInterpolated as error:
+            looks = replace(looks, interpolated=False)
+            _log.info("once more on the full grid: %s", error)
+
+
 def _prepared(
-    cube: _Cube, options: Options, on_progress: OnProgress | None
+    cube: _Cube, options: Options, looks: Looks, on_progress: OnProgress | None
 ) -> tuple[Plan, list[Job]]:
-    """Plan and read; once more without native resolution if a sample misled the survey."""
-    try:
-        made = _plan(cube, options, native=True)
-        return made, _jobs(cube, made, options, on_progress)
-    except NotRepeated:
-        made = _plan(cube, options, native=False)
-        return made, _jobs(cube, made, options, on_progress)
+    made = _plan(cube, options, looks)
+    return made, _jobs(cube, made, options, on_progress)
 
 
 def _jobs(cube: _Cube, made: Plan, options: Options, on_progress: OnProgress | None) -> list[Job]:
@@ -317,6 +347,8 @@ def _job(cube: _Cube, group: GroupPlan, memory: Memory, on_progress: OnProgress 
     ignored = cube.ignored if ignores(group.target) else ()
     data = group_input(group, cube.by_name(), memory, ignored)
     prepared = prepare(data, span=span_of(group, data), block=group.block, fold=group.fold)
+    if prepared.constant and group.interpolation is not None:
+        raise NotInterpolated(f"group {group.name!r} is constant")
     if prepared.constant and not group.lossless:
         group = without_video(group, "no valid sample differs from another")
     return Job(plan=group, prepared=prepared)
@@ -333,9 +365,8 @@ def _choose(jobs: Sequence[Job], on_progress: OnProgress | None) -> None:
                 job.start = start
         step = step_of(each.start, each.peak)
         for job in each.jobs:
-            own = step / math.sqrt(job.multiplicity)
             data, tell = job.prepared.data, _tell(job.plan.name, on_progress)
-            plan = choose(job.plan, data, own, tell, span=job.prepared.span)
+            plan = choose(job.plan, data, job.own_step(step), tell, span=job.prepared.span)
             if plan.fold != job.plan.fold:
                 job.prepared = prepare(
                     job.prepared.data,

@@ -188,11 +188,11 @@ def _with_promising_folds(plan: GroupPlan, data: GroupInput, step: float) -> Gro
     sample = sample_of(
         data, _ESTIMATED, least_side=_ESTIMATED_SIDE, least_frames=_LEAST_FRAMES[plan.preset]
     )
-    time, _, height, width = sample.shape
+    time, _, height, width = sample.coded_shape
     folds = _folds(plan.folds, time)
     if not folds or min(height, width) < 8:
         return replace(plan, folds=())
-    prepared = prepare(sample, span=time, block=(height, width))
+    prepared = prepare(sample, span=time, block=(sample.shape[2], sample.shape[3]))
     values = prepared.read(prepared.windows[0]).filled
 
     def gains(some: Sequence[int]) -> dict[int, float]:

@@ -15,6 +15,7 @@ from .errors import ContainerError
 from .inputs import extra_dims
 from .planes import geometry
 from .spec import BandGroup, Manifest, StreamInfo, VariableSpec
+from .transforms.interpolating import coarse_size
 
 __all__ = ["check_manifest"]
 
@@ -119,12 +120,29 @@ def _bands_of(spec: VariableSpec, group: BandGroup) -> int:
     return math.prod(sizes[dim] for dim in extra_dims(spec.dims, group))
 
 
+def _coded_block(group: BandGroup) -> tuple[int, int]:
+    """Return the size of the largest block on the grid that is coded."""
+    height, width = (min(a, b) for a, b in zip(group.block, group.shape[2:], strict=True))
+    if not group.interpolation:
+        return height, width
+    what = f"group {group.name!r}"
+    if group.residual is not None or group.repeat != (1, 1):
+        raise ContainerError(f"{what} is interpolated, and also corrected or repeated")
+    for length, whole, factor in zip(
+        group.block, group.shape[2:], group.interpolation.factors, strict=True
+    ):
+        if length < whole and (length % factor or group.interpolation.edges == "clamp"):
+            raise ContainerError(f"{what} has blocks that begin between samples of its grid")
+    return coarse_size(group.interpolation, height, width)
+
+
 def _check_transform(group: BandGroup, tracks: Sequence[StreamInfo]) -> int:
     """Check what a video is decoded by; returns the streams of a block."""
     what = f"group {group.name!r}"
     parts = (group.layout, group.klt, group.quantization)
     if group.layout is None or group.klt is None or group.quantization is None:
-        described = any(part is not None for part in parts) or group.post_filter
+        described = any(part is not None for part in parts)
+        described = described or bool(group.post_filter) or bool(group.interpolation)
         if described or group.residual is None:
             raise ContainerError(f"{what} lacks what it takes to decode it")
         return 0
@@ -138,7 +156,7 @@ def _check_transform(group: BandGroup, tracks: Sequence[StreamInfo]) -> int:
         raise ContainerError(f"{what} has a transform of {group.klt.matrix.shape[0]} bands")
     if len(group.quantization.offsets) != components:
         raise ContainerError(f"{what} has offsets that are not those of {components} components")
-    height, width = (min(a, b) for a, b in zip(group.block, group.shape[2:], strict=True))
+    height, width = _coded_block(group)
     whole = geometry(group.layout, components, height, width, (1, 1))
     first, last = group.first_track, group.first_track + group.checksums.shape[0]
     if first < 0 or last > len(tracks):

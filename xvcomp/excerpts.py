@@ -21,7 +21,9 @@ def cropped(data: GroupInput, frames: int, height: int, width: int) -> GroupInpu
     full_time, bands, full_height, full_width = data.shape
     time = min(frames, full_time)
     height, width = min(height, full_height), min(width, full_width)
-    top, left = (full_height - height) // 2, (full_width - width) // 2
+    rows, columns = (1, 1) if data.interpolation is None else data.interpolation.factors
+    top = (full_height - height) // 2 // rows * rows
+    left = (full_width - width) // 2 // columns * columns
 
     def moved(part: slice, by: int) -> slice:
         return slice(part.start + by, part.stop + by)
@@ -35,12 +37,12 @@ def cropped(data: GroupInput, frames: int, height: int, width: int) -> GroupInpu
 def sample_of(
     data: GroupInput, samples: int, *, least_side: int = 64, least_frames: int = 192
 ) -> GroupInput:
-    """Return a part of about so many samples: all of the time, if that is not very long.
+    """Return a part of about so many coded samples: all of the time, if not very long.
 
     Of large frames a large part shows four places. ``least_side`` and ``least_frames`` are
     kept even where that makes more samples.
     """
-    time, bands, height, width = data.shape
+    time, bands, height, width = data.coded_shape
     most = samples // (bands * min(height * width, least_side**2))
     time = min(time, _MOST_FRAMES, max(most, least_frames))
     area = max(least_side**2, samples // (time * bands))
@@ -48,6 +50,10 @@ def sample_of(
         return data
     side = max(least_side, 8 * int(math.sqrt(area) // 8))
     size = (side, max(least_side, area // min(side, height)))
+    if data.interpolation is not None:
+        rows, columns = data.interpolation.factors
+        # What lies across a seam is not interpolated.
+        return cropped(data, time, size[0] * rows, size[1] * columns)
     # Seams cost bits that the whole does not: patches must be large beside them.
     return (_patches if min(size) >= _LARGE_SIDE else cropped)(data, time, *size)
 
@@ -80,7 +86,7 @@ def _seen(
         )
         for variable in data.variables
     )
-    return GroupInput(variables=variables, shape=shape, memory=data.memory)
+    return replace(data, variables=variables, shape=shape)
 
 
 def _halves(size: int, whole: int) -> list[tuple[int, slice]]:

@@ -49,7 +49,8 @@ def group_input(
     ignore = ignore_reader(axes, shape, ignored, variables, plan.repeat)
     if ignore is not None:
         inputs = tuple(replace(each, ignore=ignore) for each in inputs)
-    return GroupInput(variables=inputs, shape=shape, memory=memory)
+    field = plan.interpolation or None
+    return GroupInput(variables=inputs, shape=shape, memory=memory, interpolation=field)
 
 
 def _variable_input(

@@ -6,15 +6,21 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 
+import numpy as np
+
+from .errors import PlanError
 from .metrics import ErrorStats
 from .pipeline import EncodedGroup, Prepared, Window, trial
 from .replacing import or_replaced
 from .spec import Bpppb, GroupPlan, Psnr, Quality, Target
+from .transforms import interpolating
 
 __all__ = [
     "NOMINAL_DB",
     "Job",
+    "NotInterpolated",
     "QualitySet",
+    "check_interpolations",
     "quality_of",
     "quality_sets",
     "start_quality",
@@ -24,6 +30,9 @@ __all__ = [
 
 NOMINAL_DB = 20 * math.log10(math.sqrt(12))
 """PSNR of rounding to steps as wide as the peak: uniform errors have a variance of 1/12."""
+
+_MISFIT = 0.1
+"""Part of the squared error that a field may differ by from what its coarse grid says of it."""
 
 
 def step_of(quality_db: float, peak: float) -> float:
@@ -57,18 +66,23 @@ class Job:
         """Samples of the variable that each coded sample stands for."""
         return self.plan.repeat[0] * self.plan.repeat[1]
 
+    def own_step(self, step: float) -> float:
+        """Return the step that gives the same gain per bit as one of the quality set.
+
+        Where a coded sample stands for several, its error counts in all of them.
+        """
+        field = self.plan.interpolation
+        gain = self.multiplicity * (1.0 if field is None else interpolating.step_gain(field))
+        return step / math.sqrt(gain)
+
     def encode(
         self,
         step: float,
         on_window: Callable[[Window], None] | None,
         min_components: int = 1,
     ) -> EncodedGroup:
-        """Encode at a step of the quality set.
-
-        Where a coded sample stands for several, its error counts as often: the same
-        gain per bit is then reached with a finer step.
-        """
-        own = step / math.sqrt(self.multiplicity)
+        """Encode at a step of the quality set."""
+        own = self.own_step(step)
         used, encoded = or_replaced(
             self.plan,
             lambda plan: trial(
@@ -120,7 +134,7 @@ class QualitySet:
     def ceiling(self, encoded: Sequence[EncodedGroup]) -> float | None:
         """Return the nominal quality from which on nothing changes, once it is reached."""
         finest = [
-            quality_of(each.ceiling * math.sqrt(job.multiplicity), self.peak)
+            quality_of(each.ceiling / job.own_step(1.0), self.peak)
             for job, each in zip(self.jobs, encoded, strict=True)
             if each.ceiling is not None
         ]
@@ -140,6 +154,27 @@ class QualitySet:
                 total = counted if total is None else total + counted
         assert total is not None  # a set has at least one group with one variable
         return total
+
+
+class NotInterpolated(PlanError):
+    """A variable that looked as if interpolated from a coarser grid is not, or not well enough."""
+
+
+def check_interpolations(jobs: Sequence[Job]) -> None:
+    """Refuse coarser grids that add to the error of what was encoded.
+
+    Raises
+    ------
+    NotInterpolated
+    """
+    for job in jobs:
+        misfit = job.prepared.misfit
+        if misfit is None or job.encoded is None:
+            continue
+        squares = math.fsum(stats.sum_squares for stats in job.encoded.stats)
+        own = float(misfit @ np.square(job.prepared.data.weights))
+        if own > _MISFIT * squares:
+            raise NotInterpolated(f"group {job.plan.name!r} is not interpolated closely enough")
 
 
 def quality_sets(jobs: Sequence[Job]) -> list[QualitySet]:

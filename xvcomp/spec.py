@@ -28,6 +28,7 @@ __all__ = [
     "Chroma",
     "GroupPlan",
     "Ignored",
+    "Interpolation",
     "Klt",
     "Layout",
     "LayoutKind",
@@ -303,6 +304,49 @@ class PostFilter:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Interpolation:
+    """How variables were made from a coarser grid, which alone is coded.
+
+    Row ``i`` lies at ``(2 * i + offset) / (2 * factor)`` of the coarse rows, columns alike:
+    ``offset`` is ``factor + 1`` where the coarse pixels are blocks of whole pixels, for then
+    the first row lies half a coarse pixel and half a row before the second coarse row.
+
+    Parameters
+    ----------
+    kernel : {"linear", "cubic"}
+        ``cubic`` is Keys' cubic convolution.
+    factors : (int, int)
+        Rows and columns to a coarse one; 1 along an axis that is not interpolated.
+    offsets : (int, int)
+        In half rows and columns, from 0 to ``2 * factor - 1``.
+    a : float
+        Keys' parameter, -0.5 or -0.75 for most software; 0 with ``linear``.
+    edges : {"open", "clamp"}
+        ``open``: the coarse grid goes beyond the edges as far as it takes. ``clamp``: only
+        to the edges; what would lie beyond them repeats the nearest.
+
+    References
+    ----------
+    R. Keys (1981), Cubic convolution interpolation for digital image processing.
+    """
+
+    kernel: Literal["linear", "cubic"]
+    factors: tuple[int, int]
+    offsets: tuple[int, int]
+    a: float = 0.0
+    edges: Literal["open", "clamp"] = "open"
+
+    def __post_init__(self) -> None:
+        if not all(1 <= factor <= 16 for factor in self.factors):
+            raise ValueError(f"factors must be 1 to 16, got {self.factors}")
+        pairs = zip(self.factors, self.offsets, strict=True)
+        if not all(0 <= offset < 2 * factor for factor, offset in pairs):
+            raise ValueError(f"offsets must be below twice the factors, got {self.offsets}")
+        if not -1 <= self.a <= 0:
+            raise ValueError(f"a must be -1 to 0, got {self.a}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:
     """Where components lie in frames.
 
@@ -416,6 +460,8 @@ class BandGroup:
         CRC-32 over ``StreamInfo.description`` of its tracks, in order.
     post_filter : PostFilter or unset
         What decoded bands go through; not in the manifest where there is none.
+    interpolation : Interpolation or unset
+        What makes ``shape`` of coded samples; not in the manifest where there is none.
     """
 
     name: str
@@ -447,6 +493,7 @@ class BandGroup:
     target: Target | None = None
     streams_crc32: int | None = None
     post_filter: PostFilter | msgspec.UnsetType = msgspec.UNSET
+    interpolation: Interpolation | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         if min(self.shape) < 1 or min(self.repeat) < 1 or min(self.block) < 1:
@@ -669,6 +716,7 @@ class GroupPlan:
     gop: int
     fold: int = 1
     repeat: tuple[int, int] = (1, 1)
+    interpolation: Interpolation | None = None
     block: tuple[int, int]
     quality_set: str
     reasons: Mapping[str, str] = field(default_factory=dict)

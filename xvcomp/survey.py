@@ -1,6 +1,7 @@
 """Look at a sample of every variable, so that the planner can decide."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,11 @@ from numpy.typing import NDArray
 
 from . import masks
 from .dataset import StoredVariable, coded_dtype
+from .detecting import interpolation_of
 from .planner import VariableFacts, frame_axes
+from .spec import Interpolation
 
-__all__ = ["survey"]
+__all__ = ["Looks", "survey"]
 
 _SAMPLE_FRAMES = 12
 _SAMPLE_POINTS = 20_000
@@ -21,19 +24,26 @@ _MANY = 256
 _FACTORS = (6, 5, 4, 3, 2)
 
 
-def survey(variables: Sequence[StoredVariable], *, native: bool = True) -> list[VariableFacts]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Looks:
+    """What to look for: variables that were ``repeated`` or ``interpolated`` from coarser grids."""
+
+    repeated: bool = True
+    interpolated: bool = True
+
+
+def survey(variables: Sequence[StoredVariable], looks: Looks | None = None) -> list[VariableFacts]:
     """Describe the variables of a cube by a few of their frames.
 
     Parameters
     ----------
     variables : sequence of StoredVariable
-    native : bool
-        Look for variables that were repeated from a coarser grid.
+    looks : Looks, optional
     """
-    return [_facts(each, native) for each in variables]
+    return [_facts(each, looks or Looks()) for each in variables]
 
 
-def _facts(stored: StoredVariable, native: bool) -> VariableFacts:
+def _facts(stored: StoredVariable, looks: Looks) -> VariableFacts:
     spec = stored.spec
     plain = spec.dtype != "object" and np.dtype(spec.dtype).kind in "iufb"
     dtype = coded_dtype(spec) if plain else stored.variable.dtype
@@ -51,13 +61,15 @@ def _facts(stored: StoredVariable, native: bool) -> VariableFacts:
     sample = _sample(stored, axes[0]).view(dtype)
     valid = masks.classify(sample, masks.specials_of(sample, stored.fill_values)) == 0
     distinct = _distinct(sample[valid])
-    repeat = _repeat(sample, spec.dims, axes) if native else (1, 1)
+    repeat = _repeat(sample, spec.dims, axes) if looks.repeated else (1, 1)
+    seek = looks.interpolated and repeat == (1, 1) and dtype.kind in "iuf"
     points = np.where(valid, sample, np.nan) if dtype.kind == "f" else _masked(sample, valid)
     return VariableFacts(
         **basic,
         distinct=distinct,
         varies=distinct > 1,
         repeat=repeat,
+        interpolation=_interpolation(sample, valid, spec.dims, axes) if seek else None,
         sample=points.ravel()[:: max(1, points.size // _SAMPLE_POINTS)].astype(np.float64),
     )
 
@@ -93,6 +105,21 @@ def _sample(stored: StoredVariable, frame_dim: str | None) -> NDArray[Any]:
 def _native_endian(variable: xr.Variable) -> NDArray[Any]:
     values = np.asarray(variable.values)
     return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+
+def _interpolation(
+    sample: NDArray[Any],
+    valid: NDArray[np.bool_],
+    dims: tuple[str, ...],
+    axes: tuple[str | None, str, str],
+) -> Interpolation | None:
+    """Find how the frames were interpolated from a coarser grid."""
+    places = (dims.index(axes[1]), dims.index(axes[2]))
+    frames, known = (np.moveaxis(each, places, (-2, -1)) for each in (sample, valid))
+    size = frames.shape[-2:]
+    finite = np.where(known, frames, 0).astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return interpolation_of(finite.reshape(-1, *size), known.reshape(-1, *size))
 
 
 def _repeat(

@@ -13,7 +13,7 @@ from ..planner.roles import role
 from ..reading import CubeFile
 from ..results import Options
 from ..spec import Psnr
-from ..survey import survey
+from ..survey import Looks, survey
 from .pairs import Axes, Pair, check_coordinates, check_shape
 
 __all__ = ["Unit", "groups_by_units", "groups_of_file"]
@@ -160,7 +160,7 @@ def _is_exact(each: StoredVariable) -> bool:
     """Tell flags and classes from measurements, as the planner does."""
     if each.variable.dtype.kind == "f":
         return False
-    (facts,) = survey([_thinned(each)], native=False)
+    (facts,) = survey([_thinned(each)], Looks(repeated=False, interpolated=False))
     found, _ = role(facts, Options(), Psnr(50.0), _LARGE)
     return found != "lossy"
 

@@ -24,7 +24,7 @@ from ..spec import (
     PostFilter,
     StreamInfo,
 )
-from ..transforms import klt, quantize
+from ..transforms import interpolating, klt, quantize
 from ..transforms.wiener import Evidence
 from .correct import Correction
 from .encoded import (
@@ -257,7 +257,7 @@ def _negligible(prepared: Prepared) -> float:
     A smooth component costs its column of the basis and little more; over many samples
     even a small variance is worth that.
     """
-    time, bands, y, x = prepared.data.shape
+    time, bands, y, x = prepared.data.coded_shape
     frames = -(-time // prepared.fold)
     bits = 300 + 16 * bands * prepared.fold + 8 * frames
     return min(_DROP, quantize.SQUARED_STEPS_PER_BIT * bits / (frames * y * x))
@@ -281,7 +281,10 @@ def _layout(plan: GroupPlan, codec: Codec, components: int) -> tuple[Layout, tup
     # Devices that round frames up need tiles of that multiple.
     layout = Layout(kind=plan.layout, align=max(_ALIGN, limits.align))
     if plan.layout == "tiled":
-        tile = planes.geometry(layout, 1, *plan.block, (1, 1)).tile
+        block = plan.block
+        if plan.interpolation is not None:
+            block = interpolating.coarse_size(plan.interpolation, *block)
+        tile = planes.geometry(layout, 1, *block, (1, 1)).tile
         columns = planes.choose_columns(components, *tile, limits.max_size)
         layout = replace(layout, columns=columns)
     return layout, limits.min_size

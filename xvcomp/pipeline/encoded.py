@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -164,6 +165,7 @@ def group_of(
         layout=layout,
         mask=None if bit_exact else _mask_spec(prepared),
         residual=residual,
+        interpolation=plan.interpolation or msgspec.UNSET,
         first_track=0,
         slot=0,
         valid_min=() if bit_exact else _limits_of(prepared.valid_min),

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..spec import BandGroup, Planes, PostFilter
-from ..transforms import post_filter, quantize, wiener
+from ..transforms import interpolating, post_filter, quantize, wiener
 from ..transforms.wiener import Evidence
 from .prepare import Prepared, WindowData
 from .slabs import FILTER_SLAB, neighbourhoods, slabs
@@ -44,8 +44,10 @@ def evidence_of(
     draws = np.random.default_rng(window.key)
     part = min(1.0, _SAMPLES / math.prod(group.shape))
     total = Evidence.none(bands)
+    shape = (window.shape[0], *data.filled.shape[2:])
+    counted = _counted(group, data)
     for start in range(0, window.shape[0], group.window):
-        for span, before, values, after in neighbourhoods(group, streams, window.shape, start):
+        for span, before, values, after in neighbourhoods(group, streams, shape, start):
             chosen = [each for each in _pieces(values.shape) if draws.random() < part]
             if not chosen:
                 continue
@@ -58,7 +60,7 @@ def evidence_of(
                     post_filter.features(near),
                     np.searchsorted(bounds, post_filter.activity(near), side="right"),
                     errors / widths[:, None, None, None],
-                    _counted(data, at, rows),
+                    None if counted is None else counted[at, rows],
                 )
     return total
 
@@ -68,12 +70,26 @@ def _pieces(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
     return slabs(frames, height, bands * width, FILTER_SLAB)
 
 
-def _counted(data: WindowData, frames: slice, rows: slice) -> NDArray[np.bool_] | None:
-    """Return where all bands are valid and cared for; ``None`` means everywhere."""
-    valid = data.classes[frames, :, rows] == 0
+def _counted(group: BandGroup, data: WindowData) -> NDArray[np.bool_] | None:
+    """Return where all bands are valid and cared for; ``None`` means everywhere.
+
+    Returns
+    -------
+    ndarray of bool, shape (time, y, x), or None
+        On the grid that is coded.
+    """
+    valid = data.classes == 0
     if data.ignored is not None:
-        valid &= ~data.ignored[frames, :, rows]
-    return None if valid.all() else valid.all(axis=1)
+        valid &= ~data.ignored
+    if valid.all():
+        return None
+    found = np.asarray(valid.all(axis=1))
+    if not group.interpolation:
+        return found
+    rows, columns = (
+        interpolating.covering(group.interpolation, found.shape[1 + axis], axis) for axis in (0, 1)
+    )
+    return found[:, rows][:, :, columns]
 
 
 def learned(
@@ -95,7 +111,8 @@ def learned(
     if evidence.count == 0 or group.klt is None or group.quantization is None:
         return None
     widths = post_filter.units(group.klt, group.quantization.step, group.shape[1])
-    all_samples = sum(prepared.valid_counts) / group.shape[1] / evidence.count
+    coded = math.prod(prepared.data.coded_shape) / math.prod(prepared.data.shape)
+    all_samples = coded * sum(prepared.valid_counts) / group.shape[1] / evidence.count
     squared_steps = (widths * prepared.data.weights / step) ** 2 * all_samples
     worth = squared_steps / quantize.SQUARED_STEPS_PER_BIT
     return wiener.fit(evidence, _bounds(group, step), worth, 8 * nbytes)

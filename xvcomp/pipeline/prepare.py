@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import masks
-from ..spec import Klt
-from ..transforms import klt
+from ..spec import Interpolation, Klt
+from ..transforms import interpolating, klt
 from .parallel import cpu_count, map_ordered
 from .slabs import folded_slabs
 from .windows import GroupInput, VariableInput, Window, windows
@@ -26,13 +26,16 @@ class WindowData:
     """One window, read: stored samples per variable, and all bands without gaps.
 
     ``classes`` and ``filled`` have the shape (time, band, y, x); class 0 is valid.
-    ``filled`` is float32 where that holds every sample exactly.
+    ``filled`` is float32 where that holds every sample exactly. Of an interpolated group it
+    is the coarse grid, from which samples differ by ``misfit``: a sum of squares per band,
+    of those that count, in stored units.
     """
 
     stored: tuple[NDArray[Any], ...]
     classes: NDArray[np.uint8]
     filled: NDArray[np.floating[Any]]
     ignored: NDArray[np.bool_] | None
+    misfit: NDArray[np.float64] | None = None
 
 
 @dataclass(kw_only=True, slots=True)
@@ -54,6 +57,8 @@ class Prepared:
         Per variable.
     band_range : (ndarray, ndarray) of float64, shape (band,)
         Extremes of the folded, gap-free bands.
+    misfit : ndarray of float64, shape (band,), or None
+        Of all windows of an interpolated group, see `WindowData`.
     stretch : float
         For a part that stands for a whole: how much wider the whole's range is. Codes
         leave room for it, or the part would be coded more finely than the whole can be.
@@ -68,6 +73,7 @@ class Prepared:
     moments: klt.Moments
     valid_counts: tuple[int, ...]
     band_range: tuple[NDArray[np.float64], NDArray[np.float64]]
+    misfit: NDArray[np.float64] | None = None
     stretch: float = 1.0
     cache: dict[tuple[int, int], WindowData] = field(default_factory=dict)
     ranges: dict[bytes, tuple[float, float]] = field(default_factory=dict)
@@ -184,6 +190,7 @@ def prepare(data: GroupInput, *, span: int, block: tuple[int, int], fold: int = 
         moments=total.moments,
         valid_counts=total.counts,
         band_range=(total.band_low, total.band_high),
+        misfit=total.misfit,
     )
     for part, read in zip(parts, reads, strict=True):
         if read is not None:
@@ -202,6 +209,7 @@ class _Scan:
     band_low: NDArray[np.float64]
     band_high: NDArray[np.float64]
     moments: klt.Moments
+    misfit: NDArray[np.float64] | None
     read: WindowData | None = None
 
     @classmethod
@@ -234,6 +242,7 @@ class _Scan:
             low,
             high,
             moments,
+            read.misfit,
             read if keep else None,
         )
 
@@ -246,6 +255,7 @@ class _Scan:
             np.minimum(self.band_low, other.band_low),
             np.maximum(self.band_high, other.band_high),
             self.moments + other.moments,
+            None if self.misfit is None or other.misfit is None else self.misfit + other.misfit,
         )
 
 
@@ -322,7 +332,26 @@ def _assemble(
     ignored = _ignored(data, window)
     known = valid if ignored is None else valid & ~ignored
     filled = bands if known.all() else masks.fill(bands, known)
-    return WindowData(stored, classes, filled, ignored)
+    if data.interpolation is None:
+        return WindowData(stored, classes, filled, ignored)
+    coarse, misfit = _on_coarse_grid(filled, data.interpolation, known)
+    return WindowData(stored, classes, coarse, ignored, misfit)
+
+
+def _on_coarse_grid(
+    filled: NDArray[np.floating[Any]], field: Interpolation, known: NDArray[np.bool_]
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.float64]]:
+    """Undo an interpolation, frame by frame; returns its sums of squared errors, too."""
+    time, bands, height, width = filled.shape
+    size = interpolating.coarse_size(field, height, width)
+    coarse = np.empty((time, bands, *size), dtype=filled.dtype)
+    misfit = np.zeros(bands)
+    for frame in range(time):
+        fine = filled[frame].astype(np.float64)
+        coarse[frame] = interpolating.coarsen(fine, field, known[frame])
+        made = interpolating.refine(coarse[frame].astype(np.float64), field, (height, width))
+        misfit += np.square(np.where(known[frame], made - fine, 0.0)).sum((1, 2))
+    return coarse, misfit
 
 
 def _counted(read: WindowData, bands: slice) -> NDArray[np.bool_]:

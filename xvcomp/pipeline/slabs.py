@@ -4,6 +4,7 @@ Whole windows of float64 would take several times the memory of the samples them
 and pass through it once per operation.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from .. import planes
 from ..spec import BandGroup, Klt, Layout, Planes, Quantization
-from ..transforms import folding, klt, post_filter, quantize
+from ..transforms import folding, interpolating, klt, post_filter, quantize
 from .samples import VariableForm, clip, to_dtype
 
 __all__ = [
@@ -115,6 +116,22 @@ def band_slabs(
     values : ndarray of float64, shape (time, band, y, x)
         In stored units; the caller's own.
     """
+    if not group.interpolation:
+        yield from _coded_slabs(group, streams, shape)
+        return
+    field, size = group.interpolation, shape[1:]
+    coarse = (shape[0], *interpolating.coarse_size(field, *size))
+    for span, whole in _whole_frames(_coded_slabs(group, streams, coarse), coarse):
+        # Folded frames are many at once.
+        for frames, _ in slabs(len(whole), 1, math.prod((whole.shape[1], *size))):
+            at = slice(span.start + frames.start, span.start + frames.stop)
+            yield at, slice(0, size[0]), interpolating.refine(whole[frames], field, size)
+
+
+def _coded_slabs(
+    group: BandGroup, streams: Sequence[Planes], shape: tuple[int, int, int]
+) -> Iterator[tuple[slice, slice, _Frames]]:
+    """Do what `band_slabs` does on the grid that is coded."""
     if not group.post_filter:
         yield from _unfiltered_slabs(group, streams, shape)
         return
@@ -144,6 +161,8 @@ def neighbourhoods(
 ) -> Iterator[tuple[slice, _Frames | None, _Frames, _Frames | None]]:
     """Yield the frames of the GOP that begins at ``start``, unfiltered, some at a time.
 
+    ``shape`` is that of the grid that is coded.
+
     Yields
     ------
     span : slice
@@ -156,7 +175,8 @@ def neighbourhoods(
     own = [tuple(plane[first : first + group.gop] for plane in stream) for stream in streams]
     held: tuple[slice, _Frames] | None = None
     before: _Frames | None = None
-    for span, values in _whole_frames(group, own, (time, *shape[1:])):
+    size = (time, *shape[1:])
+    for span, values in _whole_frames(_unfiltered_slabs(group, own, size), size):
         if held is not None:
             last = held[1][-1:].copy()
             yield held[0], before, held[1], values[:1]
@@ -167,12 +187,12 @@ def neighbourhoods(
 
 
 def _whole_frames(
-    group: BandGroup, streams: Sequence[Planes], shape: tuple[int, int, int]
+    parts: Iterator[tuple[slice, slice, _Frames]], shape: tuple[int, int, int]
 ) -> Iterator[tuple[slice, _Frames]]:
     """Join slabs of some rows to whole frames."""
     height = shape[1]
     whole = np.empty((0, 0, 0, 0))
-    for span, rows, values in _unfiltered_slabs(group, streams, shape):
+    for span, rows, values in parts:
         if rows.start == 0:
             whole = np.empty((*values.shape[:2], *shape[1:]))
         whole[:, :, rows] = values
@@ -183,7 +203,7 @@ def _whole_frames(
 def _unfiltered_slabs(
     group: BandGroup, streams: Sequence[Planes], shape: tuple[int, int, int]
 ) -> Iterator[tuple[slice, slice, _Frames]]:
-    """Do what `band_slabs` does, without the group's post-filter."""
+    """Do what `band_slabs` does on the grid that is coded, without the group's post-filter."""
     time, height, width = shape
     if group.layout is None or group.quantization is None or group.klt is None:
         raise ValueError("it has neither video nor packets")

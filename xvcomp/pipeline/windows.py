@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..memory import Memory
+from ..spec import Interpolation
+from ..transforms import interpolating
 
 __all__ = ["GroupInput", "Reader", "VariableInput", "Window", "block_slices", "windows"]
 
@@ -53,12 +55,22 @@ class VariableInput:
 class GroupInput:
     """The variables of a group and the shape (time, bands, y, x) that they make.
 
-    ``memory`` is what working on them may take.
+    ``memory`` is what working on them may take; ``interpolation`` makes that shape of what
+    is coded.
     """
 
     variables: tuple[VariableInput, ...]
     shape: tuple[int, int, int, int]
     memory: Memory = field(default_factory=Memory)
+    interpolation: Interpolation | None = None
+
+    @property
+    def coded_shape(self) -> tuple[int, int, int, int]:
+        """(time, bands, y, x) on the grid that is coded."""
+        if self.interpolation is None:
+            return self.shape
+        time, bands, height, width = self.shape
+        return (time, bands, *interpolating.coarse_size(self.interpolation, height, width))
 
     @property
     def weights(self) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..errors import PlanError
 from ..results import Options, Override
+from ..spec import Interpolation
 from .facts import VariableFacts
 from .overrides import group_of
 
@@ -33,7 +34,8 @@ def _kind(each: VariableFacts, options: Options, named: Mapping[str, str]) -> tu
     if each.name in named:
         return ("named", named[each.name])
     own = each.name if each.name in options.by_variable else None
-    return ("auto", each.dims, each.shape, each.repeat, quality_set(each, options), own)
+    grid = (each.dims, each.shape, each.repeat, each.interpolation)
+    return ("auto", grid, quality_set(each, options), own)
 
 
 def quality_set(each: VariableFacts, options: Options) -> str:
@@ -86,9 +88,14 @@ def group_name(members: Sequence[VariableFacts]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]}-{names[-1]}"
 
 
-def why_group(members: Sequence[VariableFacts], repeat: tuple[int, int]) -> str:
+def why_group(
+    members: Sequence[VariableFacts], repeat: tuple[int, int], field: Interpolation | None
+) -> str:
     """Say what holds a group together."""
-    native = "" if repeat == (1, 1) else f", stored at 1/{repeat[0]} x 1/{repeat[1]} resolution"
+    rows, columns = repeat if field is None else field.factors
+    native = "" if rows == columns == 1 else f", stored at 1/{rows} x 1/{columns} resolution"
+    if field is not None:
+        native += f" and interpolated ({field.kernel})"
     if len(members) == 1:
         return "on its own" + native
     return f"{len(members)} correlated variables of one grid and unit" + native

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..spec import Interpolation
+
 __all__ = ["VariableFacts", "frame_axes", "group_shape"]
 
 _TIME_NAMES = ("time", "t", "valid_time", "date", "datetime", "step", "month", "year")
@@ -47,6 +49,8 @@ class VariableFacts:
         Whether the sample holds at least two different valid values.
     repeat : (int, int)
         Rows and columns over which every value is repeated (native resolution).
+    interpolation : Interpolation or None
+        How its frames were made from a coarser grid.
     sample : ndarray of float64, shape (n,), or None
         Values at places that are the same for all variables of the same dims and shape;
         NaN where invalid.
@@ -61,6 +65,7 @@ class VariableFacts:
     distinct: int = 0
     varies: bool = False
     repeat: tuple[int, int] = (1, 1)
+    interpolation: Interpolation | None = None
     sample: NDArray[np.float64] | None = None
 
     @property

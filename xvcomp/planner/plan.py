@@ -1,5 +1,6 @@
 """From facts and options to a plan."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -8,7 +9,8 @@ from ..codecs.encoders import Encoders
 from ..errors import PlanError
 from ..memory import Memory
 from ..results import Options
-from ..spec import GroupPlan, Lossless, Plan, Psnr, Target
+from ..spec import GroupPlan, Interpolation, Lossless, MaxError, Plan, Psnr, Target
+from ..transforms.interpolating import coarse_size
 from . import choices
 from .clusters import check_same_grid, clusters, group_name, quality_set, why_group
 from .encoder import choose_encoder, encoders_to_try, replacements
@@ -20,6 +22,10 @@ from .roles import role
 __all__ = ["DEFAULT_TARGET", "plan", "without_video"]
 
 DEFAULT_TARGET = Psnr(50.0)
+
+_ALIGN = 8
+_MOST_BORDER = 1.4
+"""Coded samples over those of a coarse grid without borders; at 1.56 nothing is gained."""
 
 _MAX_BLOCKS = 2047
 """Of all groups: a frame has 4096 slots for packets, and a block takes two."""
@@ -50,6 +56,7 @@ def plan(
         [each.name for each in facts if each.is_coord],
     )
     _check_names(options)
+    facts = [_usable(each, options) for each in facts]
     encoders = Encoders.of(codecs)
     target = options.target or DEFAULT_TARGET
     sidecar: dict[str, str] = {}
@@ -152,6 +159,7 @@ def _lossy_group(
     gop, why_gop = choices.gop(own, preset, time, bands, block, fold, memory)
     transform, why_transform = choices.transform(own, bands * fold)
     layout, why_layout = choices.layout(own)
+    interpolation = _interpolation(members, block, (height, width))
     return GroupPlan(
         name=named.get(first.name, group_name(members)),
         variables=tuple(each.name for each in members),
@@ -167,10 +175,11 @@ def _lossy_group(
         gop=gop,
         fold=fold,
         repeat=repeat,
+        interpolation=interpolation,
         block=block,
         quality_set=quality_set(first, options),
         reasons={
-            "group": why_group(members, repeat),
+            "group": why_group(members, repeat, interpolation),
             "codec": why_codec,
             "bit_depth": why_depth,
             "gop": why_gop,
@@ -181,6 +190,29 @@ def _lossy_group(
         fallback=replacements(own, codec, goal, encoders),
         folds=choices.folds_to_try(own, preset, bands, axes[0]),
     )
+
+
+def _usable(each: VariableFacts, options: Options) -> VariableFacts:
+    """Forget an interpolation where every value has a bound: its own rounding breaks small ones."""
+    target = override([each], options).target or options.target or DEFAULT_TARGET
+    bounded = isinstance(target, MaxError | Lossless)
+    return replace(each, interpolation=None) if bounded else each
+
+
+def _interpolation(
+    members: Sequence[VariableFacts], block: tuple[int, int], size: tuple[int, int]
+) -> Interpolation | None:
+    """Return what made all members, if its grid suits the blocks and is small beside them."""
+    field = members[0].interpolation
+    if field is None or any(each.interpolation != field for each in members):
+        return None
+    if block != size:
+        if any(length % factor for length, factor in zip(block, field.factors, strict=True)):
+            return None
+        field = replace(field, edges="open")
+    coded = math.prod(-(-length // _ALIGN) * _ALIGN for length in coarse_size(field, *block))
+    share = coded * math.prod(field.factors) / math.prod(block)
+    return field if share <= _MOST_BORDER else None
 
 
 def _lossless_group(each: VariableFacts, reason: str, options: Options) -> GroupPlan:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from ..bounding import best_bounded
 from ..errors import PlanError
-from ..jobs import Job, QualitySet, quality_sets
+from ..jobs import Job, QualitySet, check_interpolations, quality_sets
 from ..pipeline import EncodedGroup, Window, encode_lossless
 from ..results import OnProgress
 from ..spec import Bpppb, MaxError, Psnr, Quality, Ratio, Ssim, Target
@@ -43,6 +43,8 @@ def solve(
     ------
     TargetError
         If a target is out of reach.
+    NotInterpolated
+        If a group must be coded on its full grid.
     """
     teller = Teller(on_progress)
     for job in jobs:
@@ -61,6 +63,7 @@ def solve(
     if of_size:
         whole = Whole(jobs, file_size, samples, raw_nbytes)
         solve_size(of_size, whole, target, teller)
+    check_interpolations(jobs)
     return [job.encoded for job in jobs if job.encoded is not None]
 
 

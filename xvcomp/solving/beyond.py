@@ -10,9 +10,9 @@ from operator import add
 from ..bounding import PacketJob
 from ..bounds import mean_correction
 from ..errors import CodecError, ContainerError
-from ..jobs import Job, QualitySet, step_of
+from ..jobs import Job, NotInterpolated, QualitySet, step_of
 from ..pipeline import Correction, EncodedGroup, Window, trial
-from .common import Teller
+from .common import Teller, is_interpolated
 
 __all__ = ["beyond_video"]
 
@@ -33,6 +33,8 @@ def beyond_video(quality_set: QualitySet, teller: Teller) -> Callable[[float], l
     Either nothing but predicted steps, or steps that correct a video: whichever was
     smaller for a group when it was encoded first.
     """
+    if is_interpolated(quality_set.jobs):
+        raise NotInterpolated(f"quality set {quality_set.name!r} needs more than a coarser grid")
     ways = [_Beyond(job) for job in quality_set.jobs]
 
     def encode(q: float) -> list[EncodedGroup]:

@@ -23,6 +23,7 @@ __all__ = [
     "encode_set",
     "is_asked_for",
     "is_below_qp_0",
+    "is_interpolated",
     "keep",
     "point",
     "psnr_goal",
@@ -142,6 +143,11 @@ def is_below_qp_0(encoded_groups: Sequence[EncodedGroup]) -> bool:
 def is_asked_for(jobs: Sequence[Job]) -> bool:
     """Say whether the user chose the codec, so that no other way may replace it."""
     return any(job.plan.reasons.get("codec") == "asked for" for job in jobs)
+
+
+def is_interpolated(jobs: Sequence[Job]) -> bool:
+    """Say whether any of the groups is coded on a coarser grid."""
+    return any(job.plan.interpolation is not None for job in jobs)
 
 
 def keep(jobs: Sequence[Job], updates: Iterator[Update[list[EncodedGroup]]]) -> Candidate:

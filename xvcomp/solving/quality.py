@@ -20,6 +20,7 @@ from .common import (
     encode_set,
     is_asked_for,
     is_below_qp_0,
+    is_interpolated,
     keep,
     point,
     psnr_goal,
@@ -64,7 +65,7 @@ def solve_psnr(quality_set: QualitySet, db: float, teller: Teller) -> None:
         found = keep(quality_set.jobs, search(evaluate, goal, start=start, slope=PSNR_DB_PER_DB))
         _refine(quality_set, found, goal, evaluate)
     except TargetError:
-        if is_asked_for(quality_set.jobs):
+        if is_asked_for(quality_set.jobs) or is_interpolated(quality_set.jobs):
             raise
         _search_beyond_video(quality_set, goal, teller)
     else:
@@ -75,7 +76,7 @@ def solve_psnr(quality_set: QualitySet, db: float, teller: Teller) -> None:
 def _might_do_without(quality_set: QualitySet) -> bool:
     """Say whether steps that are predicted, or correct a video, may be smaller than this video."""
     jobs = quality_set.jobs
-    if is_asked_for(jobs):
+    if is_asked_for(jobs) or is_interpolated(jobs):
         return False
     samples = sum(math.prod(job.prepared.data.shape) for job in jobs)
     bits = 8 * _nbytes(quality_set.encoded) / samples

@@ -21,6 +21,7 @@ from .common import (
     encode_set,
     is_asked_for,
     is_below_qp_0,
+    is_interpolated,
     keep,
     point,
     size_over,
@@ -94,7 +95,8 @@ def solve_size(sets: Sequence[QualitySet], whole: Whole, target: Target, teller:
     except TargetError as error:
         raise _too_large(budget, error) from None
     is_short = found.finest and found.value < SIZE_GOAL.low
-    if (is_short or is_below_qp_0(found.payload)) and not is_asked_for(chosen):
+    is_fine = is_below_qp_0(found.payload) and not is_interpolated(chosen)
+    if (is_short or is_fine) and not is_asked_for(chosen):
         _spend_better(sets, _finer(whole, budget, found.q, teller))
 
 

@@ -1,0 +1,374 @@
+"""Fields that were interpolated from a coarser grid: found, coded on it, and read everywhere."""
+
+import contextlib
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+import xarray as xr
+from format_reader import FormatReader
+from PIL import Image
+from scipy import ndimage
+from skimage.transform import resize
+from test_format_doc import DICTIONARY
+
+import xvcomp
+from benchmarks.rate_distortion.cubes import Cube
+from benchmarks.rate_distortion.interpolated import KERNELS as KERNELS_OF_BENCHMARK
+from benchmarks.rate_distortion.interpolated import compared, widened
+from xvcomp.consistency import check_manifest
+from xvcomp.detecting import interpolation_of
+from xvcomp.errors import ContainerError
+from xvcomp.reading import CubeFile
+from xvcomp.spec import Interpolation
+from xvcomp.transforms import interpolating
+
+KERNELS = [("linear", 0.0), ("cubic", -0.5), ("cubic", -0.75)]
+
+
+def coarse_cube(shape: tuple[int, ...] = (6, 40, 48), seed: int = 0) -> np.ndarray:
+    """Fields with detail down to the pixel, as bands of a coarser sensor have it."""
+    rng = np.random.default_rng(seed)
+    large = ndimage.gaussian_filter(rng.normal(size=shape[-2:]), 4) * 4000
+    slow = ndimage.gaussian_filter(rng.normal(size=shape), (1, 1, 1)) * 300
+    return np.rint(3000 + large + slow + rng.normal(0, 30, shape))
+
+
+def refined(values: np.ndarray, field: Interpolation, size: tuple[int, int]) -> np.ndarray:
+    return interpolating.refine(values, field, size)
+
+
+def wide_cube(values: np.ndarray, factor: int = 2) -> np.ndarray:
+    """Linear interpolation by scikit-image, rounded to integers."""
+    size = (values.shape[0], *(factor * n for n in values.shape[1:]))
+    frames = [resize(each, size[1:], order=1, mode="edge", anti_aliasing=False) for each in values]
+    return np.rint(frames).astype("u2")
+
+
+def dataset(values: np.ndarray) -> xr.Dataset:
+    return xr.Dataset({"a": (("time", "y", "x"), values)})
+
+
+def encoded(values, path, **options):
+    options = {"target": xvcomp.Quality(45), **options}
+    report = xvcomp.encode(dataset(values), path, **options)
+    with xvcomp.open(path) as opened:
+        return report, opened.a.values
+
+
+def field_of(path) -> Interpolation | None:
+    with contextlib.closing(CubeFile(path)) as file:
+        (group,) = file.manifest.groups
+    return group.interpolation or None
+
+
+@pytest.mark.parametrize("edges", ["open", "clamp"])
+@pytest.mark.parametrize(("kernel", "a"), KERNELS)
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_the_coarse_grid_is_found_again(factor, kernel, a, edges):
+    rng = np.random.default_rng(0)
+    for offset, size in itertools.product(range(0, 2 * factor, 2), ((31, 40), (32, 33))):
+        field = Interpolation(
+            kernel=kernel, factors=(factor, factor), offsets=(offset, 0), a=a, edges=edges
+        )
+        coarse = rng.normal(size=(2, *interpolating.coarse_size(field, *size)))
+        made = refined(coarse, field, size)
+        assert made.shape == (2, *size)
+        again = refined(interpolating.coarsen(made, field), field, size)
+        np.testing.assert_allclose(again, made, atol=1e-5)
+
+
+def test_a_factor_of_one_leaves_an_axis_alone():
+    field = Interpolation(kernel="linear", factors=(1, 2), offsets=(0, 3))
+    assert interpolating.coarse_size(field, 7, 10) == (7, 7)
+    coarse = np.random.default_rng(0).normal(size=(7, 7))
+    made = refined(coarse, field, (7, 10))
+    np.testing.assert_array_equal(made[:, 1::2], 0.75 * coarse[:, 1:6] + 0.25 * coarse[:, 2:7])
+
+
+def test_gaps_do_not_spoil_what_lies_beside_them():
+    field = Interpolation(kernel="linear", factors=(2, 2), offsets=(3, 3), edges="clamp")
+    coarse = coarse_cube((3, 20, 24))
+    made = refined(coarse, field, (40, 48))
+    known = np.ones(made.shape, dtype=bool)
+    known[:, 10:20, 15:30] = False
+    spoilt = np.where(known, made, 3000)
+    found = refined(interpolating.coarsen(spoilt, field, known), field, (40, 48))
+    beside = refined(interpolating.coarsen(spoilt, field), field, (40, 48))
+    error, before = (np.abs(each - made)[known].max() for each in (found, beside))
+    assert error < 0.5 < 100 < before
+
+
+def by_scikit_image(each):
+    return resize(each, (80, 96), order=1, mode="edge", anti_aliasing=False)
+
+
+def by_scipy(each):
+    return ndimage.zoom(each, 2, order=1, grid_mode=True, mode="nearest")
+
+
+def by_pil(method):
+    return lambda each: np.asarray(Image.fromarray(each.astype("f4")).resize((96, 80), method))
+
+
+def by_gdal(method):
+    def made(each):
+        rasterio = pytest.importorskip("rasterio")
+        profile = {"driver": "GTiff", "height": 40, "width": 48, "count": 1, "dtype": "float64"}
+        with rasterio.MemoryFile() as memory:
+            with memory.open(**profile) as writer:
+                writer.write(each, 1)
+            with memory.open() as reader:
+                method_ = getattr(rasterio.enums.Resampling, method)
+                return reader.read(1, out_shape=(80, 96), resampling=method_)
+
+    return made
+
+
+def by_xarray(each):
+    rows, columns = np.arange(40.0), np.arange(48.0)
+    array = xr.DataArray(each, coords={"y": rows, "x": columns}, dims=("y", "x"))
+    return array.interp(y=np.linspace(0, 39, 79), x=np.linspace(0, 47, 95)).values
+
+
+SOFTWARE = {
+    "scikit-image": (by_scikit_image, "linear", "clamp"),
+    "scipy": (by_scipy, "linear", "clamp"),
+    "PIL bilinear": (by_pil(Image.Resampling.BILINEAR), "linear", "clamp"),
+    "PIL bicubic": (by_pil(Image.Resampling.BICUBIC), None, None),
+    "GDAL bilinear": (by_gdal("bilinear"), "linear", "clamp"),
+    "GDAL cubic": (by_gdal("cubic"), None, None),
+    "xarray": (by_xarray, "linear", "clamp"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
+@pytest.mark.parametrize("rounded", [True, False])
+@pytest.mark.parametrize("name", SOFTWARE)
+def test_what_common_software_interpolates_is_recognised(name, rounded):
+    make, kernel, edges = SOFTWARE[name]
+    frames = np.stack([make(each) for each in coarse_cube()]).astype("f8")
+    frames = np.rint(frames) if rounded else frames.astype("f4").astype("f8")
+    field = interpolation_of(frames, np.ones(frames.shape, dtype=bool))
+    assert field is not None
+    assert field.factors == (2, 2)
+    if kernel is not None:
+        assert (field.kernel, field.edges) == (kernel, edges)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4, 6])
+@pytest.mark.parametrize("cut", [(0, 0), (1, 2), (5, 3)])
+def test_any_part_of_an_interpolated_scene_is_recognised(factor, cut):
+    top, left = cut
+    frames = wide_cube(coarse_cube((3, 48, 56)), factor).astype("f8")[:, top:, left:]
+    field = interpolation_of(frames, np.ones(frames.shape, dtype=bool))
+    assert field is not None
+    assert field.factors == (factor, factor)
+    expected = tuple((factor + 1 + 2 * n) % (2 * factor) for n in cut)
+    assert field.offsets == expected
+
+
+def test_what_was_not_interpolated_is_not_recognised(crop):
+    noise = np.random.default_rng(0).normal(size=(3, 96, 96))
+    smooth = ndimage.gaussian_filter(noise, (0, 1.5, 1.5)) * 1000
+    with xr.open_dataset(crop, decode_cf=False) as opened:
+        natural = opened.B02.values.astype("f8")
+    y, x = np.mgrid[:120, :160] / 120
+    waves = np.stack([300 + 60 * np.sin(3 * x + k) * np.cos(2 * y) + 8 * np.sin(9 * x * y + k)
+                      for k in range(3)])  # fmt: skip
+    for frames in (noise * 1000, smooth, np.rint(smooth), natural, waves, np.zeros((2, 64, 64)),
+                   np.cumsum(np.ones((1, 64, 64)), axis=2)):  # fmt: skip
+        assert interpolation_of(frames, np.ones(frames.shape, dtype=bool)) is None
+
+
+def test_frames_with_gaps_everywhere_are_not_looked_at():
+    frames = wide_cube(coarse_cube()).astype("f8")
+    valid = np.ones(frames.shape, dtype=bool)
+    valid[:, ::7] = False
+    assert interpolation_of(frames, valid) is None
+
+
+CASES = {
+    "whole scenes": (wide_cube(coarse_cube()), {}),
+    "a part of a scene": (wide_cube(coarse_cube((6, 80, 90)))[:, 3:, 5:], {}),
+    "a factor of 3": (wide_cube(coarse_cube(), 3), {}),
+    "floats": (wide_cube(coarse_cube()).astype("f4"), {}),
+    "blocks": (wide_cube(coarse_cube((4, 96, 112))), {"tile": 128}),
+    "folded": (wide_cube(coarse_cube((11, 40, 48))), {"fold": 3, "gop": 2}),
+    "best, with a filter or without": (wide_cube(coarse_cube()), {"preset": "best"}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_second_reader_agrees(case, tmp_path):
+    values, options = CASES[case]
+    _, ours = encoded(values, tmp_path / "cube.mp4", **options)
+    assert field_of(tmp_path / "cube.mp4") is not None
+    theirs = FormatReader(tmp_path / "cube.mp4", DICTIONARY).read("a")
+    np.testing.assert_array_equal(theirs, ours)
+
+
+def test_blocks_have_open_edges_and_no_seams(tmp_path):
+    values, options = CASES["blocks"]
+    _, ours = encoded(values, tmp_path / "cube.mp4", **options)
+    field = field_of(tmp_path / "cube.mp4")
+    assert field is not None
+    assert field.edges == "open"
+    errors = np.square(ours.astype("f8") - values).mean(axis=0)
+    assert errors[124:132].mean() < 2 * errors.mean()
+
+
+def test_a_coarser_grid_takes_fewer_bits_at_a_psnr(tmp_path, monkeypatch):
+    values = wide_cube(coarse_cube())
+    coarse, _ = encoded(values, tmp_path / "coarse.mp4", target=xvcomp.Psnr(50))
+    monkeypatch.setattr("xvcomp.survey.interpolation_of", lambda *_: None)
+    full, _ = encoded(values, tmp_path / "full.mp4", target=xvcomp.Psnr(50))
+    assert field_of(tmp_path / "full.mp4") is None
+    assert coarse.groups[0].nbytes < 0.85 * full.groups[0].nbytes
+    assert 50 <= coarse.set_psnr_db[""] <= 50.25
+
+
+def test_the_report_tells_the_error_of_all_samples(tmp_path):
+    values = wide_cube(coarse_cube())
+    report, ours = encoded(values, tmp_path / "cube.mp4")
+    peak = float(values.max()) - float(values.min())
+    mse = np.mean(np.square(ours.astype("f8") - values))
+    assert report.set_psnr_db[""] == pytest.approx(10 * np.log10(peak**2 / mse), abs=1e-6)
+    again = xvcomp.verify(tmp_path / "cube.mp4", dataset(values))
+    assert again.set_psnr_db == report.set_psnr_db
+
+
+def test_parts_are_the_parts_of_the_whole(tmp_path):
+    values, options = CASES["blocks"]
+    _, whole = encoded(values, tmp_path / "cube.mp4", gop=2, **options)
+    with xvcomp.open(tmp_path / "cube.mp4") as opened:
+        for rows, columns, time in (
+            (slice(3, 9), slice(120, 140), 3),
+            (7, slice(None, None, 5), 0),
+        ):
+            part = opened.a.isel(y=rows, x=columns, time=time).values
+            np.testing.assert_array_equal(part, whole[time, rows, columns])
+
+
+def test_gaps_stay_gaps_and_their_neighbours_stay_close(tmp_path):
+    values = wide_cube(coarse_cube()).astype("f4")
+    values[2] = np.nan
+    values[3, 20:50, 30:70] = np.nan
+    _, ours = encoded(values, tmp_path / "cube.mp4", target=xvcomp.Psnr(50))
+    assert field_of(tmp_path / "cube.mp4") is not None
+    np.testing.assert_array_equal(np.isnan(ours), np.isnan(values))
+    beside = np.zeros(values.shape, dtype=bool)
+    beside[3, 18:52, 28:72] = True
+    squares = np.square(ours.astype("f8") - values)
+    assert np.nanmean(squares[beside]) < 4 * np.nanmean(squares)
+
+
+@pytest.mark.parametrize(
+    "target", [xvcomp.Psnr(90), xvcomp.Bpppb(9), xvcomp.MaxError(1.0), xvcomp.Lossless()]
+)
+def test_targets_beyond_rounding_are_met_on_the_full_grid(target, tmp_path):
+    values = wide_cube(coarse_cube())
+    report, ours = encoded(values, tmp_path / "cube.mp4", target=target)
+    assert field_of(tmp_path / "cube.mp4") is None
+    error = np.abs(ours.astype("f8") - values)
+    if isinstance(target, xvcomp.Psnr):
+        peak = float(values.max()) - float(values.min())
+        assert np.mean(error**2) <= peak**2 / 10**9
+    elif not isinstance(target, xvcomp.Bpppb):
+        assert error.max() <= (1 if isinstance(target, xvcomp.MaxError) else 0)
+    else:
+        assert report.bpppb <= 9
+
+
+def test_a_quality_finer_than_the_rounding_is_met_on_the_full_grid(tmp_path):
+    """The range is some 380 integers, the rounding error of the field a fourth of one."""
+    values = wide_cube(coarse_cube() / 6)
+    (group,) = xvcomp.plan(dataset(values)).groups
+    assert group.interpolation is not None
+    encoded(values, tmp_path / "coarse.mp4", target=xvcomp.Quality(40))
+    assert field_of(tmp_path / "coarse.mp4") is not None
+    _, ours = encoded(values, tmp_path / "full.mp4", target=xvcomp.Quality(66))
+    assert field_of(tmp_path / "full.mp4") is None
+    assert np.abs(ours.astype("f8") - values).max() <= 2
+
+
+def test_frames_that_the_survey_did_not_see_may_be_of_the_full_grid(tmp_path):
+    values = wide_cube(coarse_cube((26, 24, 24)))
+    values[1] = np.random.default_rng(1).integers(2000, 4000, values[1].shape)
+    _, ours = encoded(values, tmp_path / "cube.mp4", target=xvcomp.Psnr(50))
+    assert field_of(tmp_path / "cube.mp4") is None
+    peak = float(values.max()) - float(values.min())
+    assert 10 * np.log10(peak**2 / np.mean(np.square(ours.astype("f8") - values))) >= 50
+
+
+def test_bands_of_several_grids_are_groups_of_their_own(tmp_path):
+    coarse = coarse_cube()
+    fine = coarse_cube((6, 80, 96), seed=1).astype("u2")
+    repeated = coarse.repeat(2, axis=1).repeat(2, axis=2).astype("u2")
+    dims = ("time", "y", "x")
+    cube = xr.Dataset(
+        {"fine": (dims, fine), "smooth": (dims, wide_cube(coarse)), "blocks": (dims, repeated)}
+    )
+    xvcomp.encode(cube, tmp_path / "cube.mp4", target=xvcomp.Psnr(50))
+    groups = {
+        group["name"]: group for group in xvcomp.info(tmp_path / "cube.mp4").to_dict()["groups"]
+    }
+    assert groups["fine"]["interpolation"] is None
+    assert groups["smooth"]["interpolation"] == {"kernel": "linear", "factors": [2, 2]}
+    assert groups["blocks"]["repeat"] == [2, 2]
+
+
+def test_small_parts_whose_grid_is_mostly_border_stay_on_the_full_grid():
+    values = wide_cube(coarse_cube((24, 40, 40)))
+    (whole,) = xvcomp.plan(dataset(values)).groups
+    (part,) = xvcomp.plan(dataset(values[:, 3:35, 5:37])).groups
+    assert whole.interpolation is not None
+    assert part.interpolation is None
+
+
+def damaged(path, **changes):
+    with contextlib.closing(CubeFile(path)) as file:
+        manifest, tracks = file.manifest, file.reader.tracks
+    check_manifest(manifest, tracks)
+    (group,) = manifest.groups
+    changed = dataclasses.replace(manifest, groups=(dataclasses.replace(group, **changes),))
+    check_manifest(changed, tracks)
+
+
+def test_contradictions_are_refused(tmp_path):
+    encoded(CASES["whole scenes"][0], tmp_path / "cube.mp4")
+    field = field_of(tmp_path / "cube.mp4")
+    assert field is not None
+    with pytest.raises(ContainerError, match="begin between"):
+        damaged(tmp_path / "cube.mp4", block=(40, 96))
+    with pytest.raises(ContainerError, match="also corrected or repeated"):
+        damaged(tmp_path / "cube.mp4", repeat=(2, 2), shape=(6, 1, 40, 48))
+
+
+IMPOSSIBLE = [
+    {"factors": (0, 2)},
+    {"factors": (17, 2)},
+    {"offsets": (4, 0)},
+    {"offsets": (-1, 0)},
+    {"a": 1.0},
+    {"a": float("nan")},
+]
+
+
+@pytest.mark.parametrize("changes", IMPOSSIBLE)
+def test_impossible_interpolations_are_refused(changes):
+    valid = {"kernel": "linear", "factors": (2, 2), "offsets": (3, 3)}
+    with pytest.raises(ValueError, match="must be"):
+        Interpolation(**{**valid, **changes})
+
+
+@pytest.mark.parametrize("kernel", KERNELS_OF_BENCHMARK)
+def test_the_benchmark_compares_coarse_with_full(kernel):
+    cube = Cube(name="made", dataset=dataset(coarse_cube().astype("u2")), variables=("a",))
+    wide = widened(cube, kernel)
+    assert wide.reference.shape == (6, 1, 80, 96)
+    found = compared(wide)
+    assert found["bd_rate_percent"] < 0
+    assert all(row["coarse"] for row in found["found"])
+    assert not any(row["coarse"] for row in found["full"])

@@ -1,0 +1,159 @@
+"""Find out whether frames were interpolated from a coarser grid, and how."""
+
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .spec import Interpolation
+from .transforms import interpolating
+
+__all__ = ["interpolation_of"]
+
+_FACTORS = (6, 4, 3, 2)
+_KERNELS = (("linear", 0.0), ("cubic", -0.5), ("cubic", -0.75))
+
+_SIDES = (192, 96, 48)
+"""Multiples of all factors, so that every patch has the same offsets."""
+
+_EDGE = 6
+_LEAST_SIDE = 24
+_PATCHES = 3
+_LINES = 16
+_GLANCE = 6
+"""Lines of the liveliest patch, of which a part tells most fields from interpolated ones."""
+
+_ROUNDED = 0.35
+"""RMS of what rounding to integers leaves at most, with room: 0.29."""
+
+_EXACT = 1e-4
+"""The same for other numbers, over their standard deviation."""
+
+_WORSE = 3.0
+"""So many times larger is the error at wrong offsets: a smooth field fits at any."""
+
+
+def interpolation_of(frames: NDArray[np.float64], valid: NDArray[np.bool_]) -> Interpolation | None:
+    """Find how frames were interpolated, if they were.
+
+    Parameters
+    ----------
+    frames : ndarray of float64, shape (frame, y, x)
+    valid : ndarray of bool, same shape
+
+    Returns
+    -------
+    Interpolation or None
+        What gives the frames back, but for rounding, wherever it was tried.
+    """
+    if min(frames.shape[1:]) < _LEAST_SIDE:
+        return None
+    patches = _patches(frames, valid)
+    if not patches:
+        return None
+    most = _tolerance(patches)
+    best: Interpolation | None = None
+    for kernel, a in _KERNELS:
+        rows = _axis(patches, 0, kernel, a, most)
+        columns = rows and _axis(patches, 1, kernel, a, most)
+        if rows is None or columns is None:
+            continue
+        field = _field(kernel, a, (rows[0], columns[0]), (rows[1], columns[1]))
+        if any(_misfit(patch, field) > most for patch in patches):
+            continue
+        clamped = replace(field, edges="clamp")
+        known = np.argsort(-valid.sum(axis=(1, 2)), kind="stable")[:_PATCHES]
+        if all(_misfit(frames[k], clamped, valid[k]) <= most for k in known.tolist()):
+            return clamped
+        # At a factor of 2, what some cubic kernels make is made by the linear one, too.
+        best = best or field
+    return best
+
+
+def _field(
+    kernel: str, a: float, factors: tuple[int, int], offsets: tuple[int, int]
+) -> Interpolation:
+    name: Literal["linear", "cubic"] = "linear" if kernel == "linear" else "cubic"
+    return Interpolation(kernel=name, factors=factors, offsets=offsets, a=a)
+
+
+def _patches(frames: NDArray[np.float64], valid: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
+    """Return the liveliest patches without gaps, as large as there are any."""
+    for side in _SIDES:
+        whole = [frames[at] for at in _places(frames.shape, side) if valid[at].all()]
+        lively = sorted(whole, key=np.std, reverse=True)[:_PATCHES]
+        if lively and np.std(lively[0]) > 0:
+            return [patch for patch in lively if np.std(patch) > 0]
+    return []
+
+
+def _places(shape: Sequence[int], side: int) -> Iterator[tuple[int, slice, slice]]:
+    count, height, width = shape
+    rows, columns = min(side, height), min(side, width)
+    for frame in range(count):
+        for top in range(0, height - rows + 1, side):
+            for left in range(0, width - columns + 1, side):
+                yield frame, slice(top, top + rows), slice(left, left + columns)
+
+
+def _tolerance(patches: Sequence[NDArray[np.float64]]) -> float:
+    if all(np.array_equal(patch, np.rint(patch)) for patch in patches):
+        return _ROUNDED
+    return _EXACT * float(np.mean([np.std(patch) for patch in patches]))
+
+
+def _axis(
+    patches: Sequence[NDArray[np.float64]], axis: int, kernel: str, a: float, most: float
+) -> tuple[int, int] | None:
+    """Return the factor and offset that make rows (0) or columns (1), if any do."""
+    lines = np.concatenate([np.moveaxis(p, axis, -1)[:: _step(p, axis)] for p in patches])
+    # Of few lengths, so that what solves them is made once.
+    glance = lines[:_GLANCE, : _SIDES[-1] if lines.shape[-1] >= _SIDES[-1] else _LEAST_SIDE]
+    for factor in _FACTORS:
+        if lines.shape[-1] < 4 * factor:
+            continue
+        # With odd factors, half a row is no place of a coarse one.
+        offsets = range(0, 2 * factor, 1 if factor % 2 == 0 else 2)
+        errors = {each: _misfit(glance, _along(kernel, a, factor, each)) for each in offsets}
+        best = min(errors, key=errors.__getitem__)
+        # Half a row further on, fields are of another smoothness.
+        alike = [each for each in offsets if each != best and (each - best) % 2 == 0]
+        others = statistics.median(errors[each] for each in alike)
+        likely = errors[best] <= 2 * most and others >= _WORSE * errors[best]
+        if likely and _misfit(lines, _along(kernel, a, factor, best)) <= most:
+            return factor, best
+    return None
+
+
+def _along(kernel: str, a: float, factor: int, offset: int) -> Interpolation:
+    return _field(kernel, a, (1, factor), (0, offset))
+
+
+def _step(patch: NDArray[np.float64], axis: int) -> int:
+    return max(1, int(patch.shape[1 - axis]) // _LINES)
+
+
+def _misfit(
+    values: NDArray[np.float64], field: Interpolation, known: NDArray[np.bool_] | None = None
+) -> float:
+    """Return the RMS difference from what the coarse grid says.
+
+    Where values are known; or if that is not said, everywhere but for the edges.
+    """
+    coarse = interpolating.coarsen(values, field, known)
+    found = interpolating.refine(coarse, field, (values.shape[-2], values.shape[-1])) - values
+    if known is not None:
+        return _rms(found[known])
+    # Cubic kernels are cut off at edges in more ways than one.
+    rows, columns = (
+        slice(_EDGE, -_EDGE) if factor > 1 else slice(None) for factor in field.factors
+    )
+    return _rms(found[..., rows, columns])
+
+
+def _rms(values: NDArray[np.float64]) -> float:
+    return math.sqrt(float(np.mean(np.square(values))))
