@@ -418,7 +418,9 @@ def filtered(values: np.ndarray, group: dict[str, Any]) -> np.ndarray:
     bands = group["shape"][1]
     weights = array(group["post_filter"]["weights"]).astype(np.int64)
     width = [group["quantization"]["step"] / 64 / w for w in array(group["klt"]["weights"])]
-    levels = np.stack([np.rint(values[:, b] / width[b]) for b in range(bands)]).astype(np.int64)
+    means = array(group["klt"]["means"]).astype(np.float64)
+    levels = [np.rint((values[:, b] - means[b]) / width[b]) for b in range(bands)]
+    levels = np.stack(levels).astype(np.int64)
     features = np.zeros((bands, 13, *levels.shape[1:]), dtype=np.int64)
     places = [np.arange(size) for size in levels.shape[1:]]
     for kind, distances in enumerate(KINDS):

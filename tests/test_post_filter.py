@@ -12,7 +12,7 @@ from test_format_doc import DICTIONARY
 import xvcomp
 from xvcomp.consistency import check_manifest
 from xvcomp.errors import ContainerError
-from xvcomp.pipeline import slabs
+from xvcomp.pipeline import encode, slabs
 from xvcomp.reading import CubeFile
 from xvcomp.spec import Array, PostFilter
 from xvcomp.transforms import post_filter, wiener
@@ -133,7 +133,7 @@ def test_a_psnr_is_kept_by_what_a_reader_gets(tmp_path):
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 3, 1, 7), (3, 1, 5, 1), (1, 2, 2, 2)])
 def test_features_of_tiny_frames_are_finite_and_of_repeated_edges(shape):
     values = np.random.default_rng(0).normal(size=shape)
-    levels = post_filter.padded(values, None, None, np.full(shape[1], 0.01))
+    levels = post_filter.padded(np.rint(values / 0.01), None, None)
     found = post_filter.features(levels)
     assert found.shape == (shape[1], post_filter.TAPS, shape[0], *shape[2:])
     assert np.isfinite(found).all()
@@ -153,7 +153,7 @@ def _evidence(weights: np.ndarray, noise: float, threshold: float = np.inf) -> w
     bands, classes, sources, _ = weights.shape
     shape = (8, bands, 40, 50)
     decoded = np.rint(rng.normal(0, 40, shape) * rng.choice([0.2, 3], (8, bands, 1, 1)))
-    levels = post_filter.padded(decoded, None, None, np.ones(bands))
+    levels = post_filter.padded(decoded, None, None)
     features, lively = post_filter.features(levels), post_filter.activity(levels)
     pattern = "bcsk,sktyx->bctyx" if sources == bands else "bcok,bktyx->bctyx"
     restored = np.einsum(pattern, weights, features)
@@ -224,20 +224,86 @@ def test_weights_of_another_shape_are_refused(shape):
         PostFilter(weights=Array.of(np.zeros(shape, dtype="i2")), shift=8)
 
 
-@pytest.mark.parametrize("thresholds", [(), (5,), (9, 5)])
+@pytest.mark.parametrize(
+    "thresholds", [(), (5,), (9, 5), (5, 5), (-1, 5), (5, 1 << 53), (5, 10**400)]
+)
 def test_thresholds_that_do_not_fit_the_classes_are_refused(thresholds):
     weights = Array.of(np.zeros((1, 3, 1, 13), dtype="i2"))
     with pytest.raises(ValueError, match="3 classes"):
         PostFilter(weights=weights, shift=8, thresholds=thresholds)
 
 
+def test_more_classes_than_anyone_needs_are_refused():
+    weights = Array.of(np.zeros((1, 17, 1, 13), dtype="i2"))
+    with pytest.raises(ValueError, match="at most 16 classes"):
+        PostFilter(weights=weights, shift=8, thresholds=tuple(range(16)))
+
+
+def _checked(path, **changes):
+    with contextlib.closing(CubeFile(path)) as file:
+        manifest, tracks = file.manifest, file.reader.tracks
+    check_manifest(manifest, tracks)
+    (group,) = manifest.groups
+    changed = dataclasses.replace(manifest, groups=(dataclasses.replace(group, **changes),))
+    check_manifest(changed, tracks)
+
+
 def test_a_filter_of_other_bands_than_the_group_has_is_refused(tmp_path):
     encoded(FILES["levels"][0], tmp_path / "cube.mp4")
-    with contextlib.closing(CubeFile(tmp_path / "cube.mp4")) as file:
-        manifest, tracks = file.manifest, file.reader.tracks
     odd = PostFilter(weights=Array.of(np.ones((5, 1, 1, 13), dtype="i2")), shift=8)
-    (group,) = manifest.groups
-    changed = dataclasses.replace(manifest, groups=(dataclasses.replace(group, post_filter=odd),))
-    check_manifest(manifest, tracks)
     with pytest.raises(ContainerError, match="filter of 5 bands, not 2"):
-        check_manifest(changed, tracks)
+        _checked(tmp_path / "cube.mp4", post_filter=odd)
+
+
+def test_a_filter_where_there_is_nothing_to_filter_is_refused(tmp_path):
+    values = FILES["levels"][0]
+    odd = PostFilter(weights=Array.of(np.ones((1, 1, 1, 13), dtype="i2")), shift=8)
+    encoded(values, tmp_path / "packets.mp4", target=xvcomp.Lossless())
+    with pytest.raises(ContainerError, match="lacks what it takes"):
+        _checked(tmp_path / "packets.mp4", post_filter=odd)
+    encoded(values, tmp_path / "corrected.mp4", target=xvcomp.MaxError(0.5), codec="libx265")
+    with contextlib.closing(CubeFile(tmp_path / "corrected.mp4")) as file:
+        assert file.manifest.groups[0].klt is not None
+    with pytest.raises(ContainerError, match="is filtered, and also corrected"):
+        _checked(tmp_path / "corrected.mp4", post_filter=odd)
+
+
+def test_bounds_are_kept_without_a_filter(tmp_path):
+    values = FILES["levels"][0]
+    found = encoded(values, tmp_path / "cube.mp4", target=xvcomp.MaxError(0.5), codec="libx265")
+    assert filter_of(tmp_path / "cube.mp4") is None
+    assert np.abs(found - values).max() <= 0.5
+
+
+def test_a_filter_that_turns_out_worse_than_expected_is_left_out(tmp_path, monkeypatch):
+    bad = PostFilter(weights=Array.of(np.full((1, 1, 1, 13), 9, dtype="i2")), shift=6)
+    monkeypatch.setattr(encode, "learned", lambda *_: bad)
+    values = FILES["levels"][0]
+    found = encoded(values, tmp_path / "cube.mp4")
+    assert filter_of(tmp_path / "cube.mp4") is None
+    monkeypatch.setattr(encode, "learned", lambda *_: None)
+    np.testing.assert_array_equal(found, encoded(values, tmp_path / "plain.mp4"))
+
+
+def test_only_samples_that_are_valid_in_all_bands_are_learned_from(tmp_path, monkeypatch):
+    counts = []
+
+    def counted(group, prepared, evidence, *rest):
+        counts.append(evidence.count)
+
+    monkeypatch.setattr(encode, "learned", counted)
+    values = smooth((12, 2, 64, 96))
+    values[:, 0, 10:30, 20:50] = np.nan
+    values[:, 1, 20:40, 20:50] = np.nan
+    values[4] = np.nan
+    encoded(values, tmp_path / "cube.mp4", codec="libx265", fold=1)
+    assert set(counts) == {int(np.isfinite(values).all(axis=1).sum())}
+
+
+@pytest.mark.parametrize("mean", [1e9, 1e12])
+def test_a_large_offset_does_not_cost_exactness(mean, tmp_path):
+    values = smooth((12, 2, 64, 96)).astype("f8") * 10 + mean
+    ours = encoded(values, tmp_path / "cube.mp4")
+    assert filter_of(tmp_path / "cube.mp4") is not None
+    theirs = FormatReader(tmp_path / "cube.mp4", DICTIONARY).read("t")
+    np.testing.assert_array_equal(theirs, ours)

@@ -98,7 +98,7 @@ def test_only_below_qp_0_prediction_is_tried_at_any_rate(db, tries, tmp_path, mo
     )
     assert len(tried) == tries
     # Whether the many zeros come out as zeros makes 3 dB from one step to the next.
-    assert db <= report.set_psnr_db["mm"] <= db + 3
+    assert db <= report.set_psnr_db["mm"] <= db + 0.5
 
 
 def test_a_size_that_takes_a_video_below_qp_0_is_spent_on_what_errs_least(tmp_path, monkeypatch):

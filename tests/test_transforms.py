@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xvcomp import planes, spec
-from xvcomp.transforms import folding, klt, per_band, quantize
+from xvcomp.transforms import folding, klt, per_band, products, quantize
 
 
 def _values(bands, seed=0, mean=1e4, size=100.0, shape=(4, 12, 10)):
@@ -164,3 +164,12 @@ def test_arithmetic_per_band_has_the_bits_of_broadcasting():
         found = values.copy()
         per_band.apply(operation, found, numbers)
         np.testing.assert_array_equal(found, operation(values, numbers[:, None]))
+
+
+@pytest.mark.parametrize("shape", [(3, 13, 40_000), (40, 104, 4096), (300, 300, 50), (1, 1, 1)])
+def test_products_in_parts_are_the_products(shape):
+    rng = np.random.default_rng(0)
+    m, k, n = shape
+    left, right = rng.integers(-99, 99, (m, k)) * 1.0, rng.integers(-99, 99, (2, k, n)) * 1.0
+    np.testing.assert_array_equal(products.multiply(left, right), left @ right)
+    np.testing.assert_array_equal(products.gram(right[0]), right[0] @ right[0].T)

@@ -438,11 +438,11 @@ def _with_reason(plan: GroupPlan, what: str, why: str) -> GroupPlan:
 
 def _measured(plan: GroupPlan, encoded: EncodedGroup, share: float, saved: float) -> Trial:
     squares = sum(stats.sum_squares for stats in encoded.stats)
-    matrix = len(encoded.group.klt.matrix.data) if encoded.group.klt is not None else 0
+    described = len(encoded.group.klt.matrix.data) if encoded.group.klt is not None else 0
     found = encoded.group.post_filter
-    matrix += len(found.weights.data) if found else 0
+    described += len(found.weights.data) if found else 0
     noise_db = 10 * math.log10(squares) if squares > 0 else -math.inf
-    nbytes = encoded.nbytes * share * saved + matrix
+    nbytes = encoded.nbytes * share * saved + described
     return Trial(plan=plan, nbytes=nbytes, noise_db=noise_db, ceiling=encoded.ceiling)
 
 

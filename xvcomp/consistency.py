@@ -146,6 +146,8 @@ def _check_transform(group: BandGroup, tracks: Sequence[StreamInfo]) -> int:
         if described or group.residual is None:
             raise ContainerError(f"{what} lacks what it takes to decode it")
         return 0
+    if group.post_filter and group.residual is not None:
+        raise ContainerError(f"{what} is filtered, and also corrected")
     if group.post_filter and group.post_filter.weights.shape[0] not in (1, group.shape[1]):
         raise ContainerError(
             f"{what} has a filter of {group.post_filter.weights.shape[0]} bands, not "

@@ -6,6 +6,7 @@ nested attributes keep their types. A file of a newer ``format_version`` is refu
 older ones open for ever.
 """
 
+import itertools
 import math
 import zlib
 from collections.abc import Mapping
@@ -284,7 +285,7 @@ class PostFilter:
     shift : int
         Binary point of ``weights``.
     thresholds : tuple of int
-        The activity from which on a sample is of the next class, rising.
+        The activity from which on a sample is of the next class: rising, below 2**53.
     """
 
     weights: Array
@@ -297,7 +298,11 @@ class PostFilter:
             raise ValueError(f"weights must be (bands, classes, 1 or bands, 13), got {shape}")
         if np.dtype(self.weights.dtype) != np.int16:
             raise ValueError(f"weights must be int16, got {self.weights.dtype}")
-        if len(self.thresholds) != shape[1] - 1 or list(self.thresholds) != sorted(self.thresholds):
+        if shape[1] > 16:
+            raise ValueError(f"there are at most 16 classes, got {shape[1]}")
+        ends = (-1, *self.thresholds, 1 << 53)
+        rising = all(low < high for low, high in itertools.pairwise(ends))
+        if len(self.thresholds) != shape[1] - 1 or not rising:
             raise ValueError(f"{shape[1]} classes cannot have thresholds of {self.thresholds}")
         if not 0 <= self.shift <= 30:
             raise ValueError(f"shift must be 0 to 30, got {self.shift}")

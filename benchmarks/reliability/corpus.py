@@ -104,6 +104,27 @@ def _sidecar() -> xr.Dataset:
     return cube
 
 
+def _smooth() -> xr.Dataset:
+    """Fields without high frequencies, which a post-filter can tell from noise."""
+    t, y, x = np.ogrid[:8, :48, :64]
+    waves = np.sin(x / 5 + t / 9) * np.cos(y / 6) + np.sin(x / 7 + y / 4 - t / 5)
+    fields = np.stack([280 + 10 * waves, 250 + 8 * waves**2], axis=1).astype("f4")
+    return xr.Dataset({"t": (("time", "level", "y", "x"), fields)}, _coords(8, 48, 64))
+
+
+def _interpolated() -> xr.Dataset:
+    """A coarser grid that was interpolated linearly, and a part of it cut out."""
+    coarse = 900 * _field(6, 46, 54, 4) + 3000
+    for axis in (1, 2):
+        low, high = (np.take(coarse, range(k, coarse.shape[axis] - 1 + k), axis) for k in (0, 1))
+        pairs = np.stack([0.75 * low + 0.25 * high, 0.25 * low + 0.75 * high], axis + 1)
+        shape = list(low.shape)
+        shape[axis] *= 2
+        coarse = pairs.reshape(shape)
+    fine = np.rint(coarse[:, 1:, 2:]).astype("u2")
+    return xr.Dataset({"B11": (("time", "y", "x"), fine, {"units": "1"})}, _coords(*fine.shape))
+
+
 KINDS: dict[str, Kind] = {
     "x265": Kind(
         make=lambda: _cube(3, (12, 24, 32)),
@@ -139,6 +160,22 @@ KINDS: dict[str, Kind] = {
         options={"target": xvcomp.Quality(45), "codec": "libx265", "gop": 3},
         codec="libx265",
     ),
+    "interpolated": Kind(
+        make=_interpolated,
+        options={"target": xvcomp.Quality(45), "codec": "libx265", "gop": 3},
+        codec="libx265",
+    ),
+    "filtered": Kind(
+        make=_smooth,
+        options={
+            "target": xvcomp.Quality(42),
+            "codec": "libx265",
+            "gop": 4,
+            "fold": 1,
+            "preset": "best",
+        },
+        codec="libx265",
+    ),
     "blocks": Kind(
         make=lambda: _cube(1, (4, 128, 160)),
         options={"target": xvcomp.Quality(40), "codec": "libx265", "gop": 2, "tile": 64},
@@ -167,7 +204,7 @@ def encoded(kind: str) -> bytes:
     chosen = KINDS[kind]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "cube.mp4"
-        xvcomp.encode(chosen.make(), path, preset="fast", **chosen.options)
+        xvcomp.encode(chosen.make(), path, **{"preset": "fast", **chosen.options})
         return path.read_bytes()
 
 

@@ -39,7 +39,7 @@ from .encoded import (
     mask_packets,
     measure_window,
 )
-from .filtering import evidence_of, learned
+from .filtering import evidence_of, learned, pays
 from .parallel import cpu_count, map_ordered
 from .prepare import Prepared, WindowData
 from .reconstruct import DecodePart, VariableForm, decode_bands, decode_part
@@ -163,7 +163,7 @@ def _encoded(
 def _filtered(
     prepared: Prepared, coding: _Coding, plain: EncodedGroup, found: PostFilter
 ) -> EncodedGroup:
-    """Decode again, through a filter; if that is better, it stays."""
+    """Decode again, through a filter; if that pays, it stays."""
     group = replace(coding.group, post_filter=found)
     clock = Clock()
 
@@ -180,11 +180,7 @@ def _filtered(
     clock.encode = plain.encode_seconds
     parts = tuple(map_ordered(measured, plain.windows, prepared.workers))
     filtered = collect(group, parts, clock, ceiling=plain.ceiling)
-    return min(plain, filtered, key=_squares)
-
-
-def _squares(encoded: EncodedGroup) -> float:
-    return math.fsum(stats.sum_squares for stats in encoded.stats)
+    return filtered if pays(found, plain, filtered, coding.step) else plain
 
 
 def _coding(

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from ..spec import BandGroup, Planes, PostFilter
 from ..transforms import interpolating, post_filter, quantize, wiener
 from ..transforms.wiener import Evidence
+from .encoded import EncodedGroup
 from .prepare import Prepared, WindowData
 from .slabs import FILTER_SLAB, neighbourhoods, slabs
 from .windows import Window
 
-__all__ = ["evidence_of", "learned"]
+__all__ = ["evidence_of", "learned", "pays"]
 
 _SAMPLES = 1 << 20
 """Samples of a group that are enough to learn from."""
@@ -47,11 +48,8 @@ def evidence_of(
     shape = (window.shape[0], *data.filled.shape[2:])
     counted = _counted(group, data)
     for start in range(0, window.shape[0], group.window):
-        for span, before, values, after in neighbourhoods(group, streams, shape, start):
+        for span, values, levels in neighbourhoods(group, streams, shape, start):
             chosen = [each for each in _pieces(values.shape) if draws.random() < part]
-            if not chosen:
-                continue
-            levels = post_filter.padded(values, before, after, widths)
             for frames, rows in chosen:
                 at = slice(span.start + frames.start, span.start + frames.stop)
                 near = post_filter.around(levels, frames, rows)
@@ -116,6 +114,23 @@ def learned(
     squared_steps = (widths * prepared.data.weights / step) ** 2 * all_samples
     worth = squared_steps / quantize.SQUARED_STEPS_PER_BIT
     return wiener.fit(evidence, _bounds(group, step), worth, 8 * nbytes)
+
+
+def pays(post_filter: PostFilter, plain: EncodedGroup, filtered: EncodedGroup, step: float) -> bool:
+    """Say whether a filter saves more than it takes, by the errors that were measured.
+
+    Parameters
+    ----------
+    post_filter : PostFilter
+    plain, filtered : EncodedGroup
+    step : float
+        Width of the quantiser, in unpacked units.
+    """
+    per_bit = quantize.SQUARED_STEPS_PER_BIT * step**2
+    before, after = (
+        math.fsum(stats.sum_squares for stats in each.stats) / per_bit for each in (plain, filtered)
+    )
+    return wiener.saved_bits(post_filter, before, before - after, 8 * plain.nbytes) > 0
 
 
 def _bounds(group: BandGroup, step: float) -> tuple[int, ...]:

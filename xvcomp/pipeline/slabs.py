@@ -30,7 +30,7 @@ __all__ = [
 _SLAB = 1 << 17
 """Samples of a slab: a megabyte of float64."""
 
-FILTER_SLAB = 1 << 15
+FILTER_SLAB = 1 << 14
 """The same where each sample has all kinds of neighbours beside it."""
 
 _Frames = NDArray[np.float64]
@@ -137,28 +137,30 @@ def _coded_slabs(
         return
     time, height, _ = shape
     for start in range(0, time, group.window):
-        for span, before, values, after in neighbourhoods(group, streams, shape, start):
-            _filter(group, before, values, after)
+        for span, values, levels in neighbourhoods(group, streams, shape, start):
+            _filter(group, values, levels)
             yield span, slice(0, height), values
 
 
-def _filter(
-    group: BandGroup, before: _Frames | None, values: _Frames, after: _Frames | None
-) -> None:
+def _filter(group: BandGroup, values: _Frames, levels: _Frames) -> None:
     """Filter whole frames in place, a few rows at a time."""
-    if not group.post_filter or group.klt is None or group.quantization is None:
-        raise ValueError("it has a filter, but no bands to filter")
     frames, bands, height, width = values.shape
-    widths = post_filter.units(group.klt, group.quantization.step, bands)
-    levels = post_filter.padded(values, before, after, widths)
+    widths = _widths(group)
+    assert group.post_filter  # only then it is called
     for span, rows in slabs(frames, height, bands * width, FILTER_SLAB):
         near = post_filter.around(levels, span, rows)
         post_filter.correct(values[span, :, rows], near, group.post_filter, widths)
 
 
+def _widths(group: BandGroup) -> NDArray[np.float64]:
+    if group.klt is None or group.quantization is None:
+        raise ValueError("it has a filter, but no bands to filter")
+    return post_filter.units(group.klt, group.quantization.step, group.shape[1])
+
+
 def neighbourhoods(
     group: BandGroup, streams: Sequence[Planes], shape: tuple[int, int, int], start: int
-) -> Iterator[tuple[slice, _Frames | None, _Frames, _Frames | None]]:
+) -> Iterator[tuple[slice, _Frames, _Frames]]:
     """Yield the frames of the GOP that begins at ``start``, unfiltered, some at a time.
 
     ``shape`` is that of the grid that is coded.
@@ -166,24 +168,27 @@ def neighbourhoods(
     Yields
     ------
     span : slice
-    before, values, after : ndarray of float64, shape (time, band, y, x)
-        The frame before the span, the span's own, and the frame after it: ``None`` at the
-        ends of the GOP, so that each can be read without its neighbours.
+    values : ndarray of float64, shape (time, band, y, x)
+        The caller's own.
+    levels : ndarray of float64
+        `post_filter.padded` by the frames before and after, but not beyond the GOP, so that
+        each can be read without its neighbours.
     """
     time = min(group.window, shape[0] - start)
     first = start // group.fold
     own = [tuple(plane[first : first + group.gop] for plane in stream) for stream in streams]
-    held: tuple[slice, _Frames] | None = None
+    held: tuple[slice, _Frames, _Frames] | None = None
     before: _Frames | None = None
-    size = (time, *shape[1:])
-    for span, values in _whole_frames(_unfiltered_slabs(group, own, size), size):
+    size, widths = (time, *shape[1:]), _widths(group)
+    assert group.klt is not None  # or it has no widths
+    for part, values in _whole_frames(_unfiltered_slabs(group, own, size), size):
+        levels = post_filter.levels_of(values, group.klt, widths)
         if held is not None:
-            last = held[1][-1:].copy()
-            yield held[0], before, held[1], values[:1]
-            before = last
-        held = slice(start + span.start, start + span.stop), values
+            yield *held[:2], post_filter.padded(held[2], before, levels[:1])
+            before = held[2][-1:]
+        held = slice(start + part.start, start + part.stop), values, levels
     if held is not None:
-        yield held[0], before, held[1], None
+        yield *held[:2], post_filter.padded(held[2], before, None)
 
 
 def _whole_frames(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..spec import Array, Klt
 from . import per_band
+from .products import gram, multiply
 
 __all__ = ["Moments", "fit", "forward", "identity", "inverse", "select"]
 
@@ -40,7 +41,7 @@ class Moments:
     def of(cls, values: NDArray[np.float64], origin: NDArray[np.float64]) -> "Moments":
         """Measure gap-free values of shape (time, band, y, x)."""
         flat = np.moveaxis(values, 1, 0).reshape(values.shape[1], -1) - origin[:, None]
-        return cls(flat.shape[1], origin, flat.sum(axis=1), flat @ flat.T)
+        return cls(flat.shape[1], origin, flat.sum(axis=1), gram(flat))
 
     def __add__(self, other: "Moments") -> "Moments":
         return Moments(
@@ -137,8 +138,7 @@ def forward(values: NDArray[np.floating], klt: Klt) -> NDArray[np.float64]:
     analysis = np.linalg.pinv(matrix) * klt.weights.numpy()
     centred = values - klt.means.numpy().astype(np.float64)[:, None, None]
     time, bands, y, x = values.shape
-    # Not `einsum`, whose result may lie in memory in another order, which slows what follows.
-    components = np.matmul(analysis, centred.reshape(time, bands, y * x))
+    components = multiply(analysis, centred.reshape(time, bands, y * x))
     return np.asarray(components.reshape(time, len(analysis), y, x))
 
 
@@ -163,7 +163,7 @@ def inverse(levels: NDArray[np.float64], klt: Klt, step: float) -> NDArray[np.fl
     flat = levels.reshape(time, components, y * x)
     gains = step / 2**klt.shift / klt.weights.numpy()
     is_identity = np.array_equal(matrix, np.eye(components))
-    exact = flat.copy() if is_identity else np.matmul(matrix, flat)
+    exact = flat.copy() if is_identity else multiply(matrix, flat)
     per_band.apply(np.multiply, exact, gains)
     per_band.apply(np.add, exact, klt.means.numpy().astype(np.float64))
     return np.asarray(exact.reshape(time, len(gains), y, x))

@@ -8,7 +8,9 @@ video codecs. Neighbours at equal distances along each axis count alike. Samples
 and of lively surroundings may have filters of their own.
 
 The result must be the same bits on every machine. So values are rounded to a fine grid
-first: sums of products of integers below 2**53 are exact in float64, whatever their order.
+around their mean first, where they are integers of 16 bits for codes, 6 for a grid that is finer
+than these, and a few for sums of components: the sums of their products with weights of 16
+bits stay below 2**53, and are exact in float64, whatever their order.
 """
 
 import numpy as np
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..spec import Klt, PostFilter
 from . import per_band
+from .products import multiply
 
 __all__ = [
     "LEVELS_PER_CODE",
@@ -24,6 +27,7 @@ __all__ = [
     "around",
     "correct",
     "features",
+    "levels_of",
     "padded",
     "units",
 ]
@@ -52,35 +56,60 @@ def units(klt: Klt, step: float, bands: int) -> NDArray[np.float64]:
     return np.asarray(step / LEVELS_PER_CODE / klt.weights.numpy()[:bands])
 
 
-def padded(
-    values: NDArray[np.float64],
-    before: NDArray[np.float64] | None,
-    after: NDArray[np.float64] | None,
-    widths: NDArray[np.float64],
+def levels_of(
+    values: NDArray[np.float64], klt: Klt, widths: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Round consecutive frames to levels, and give them neighbours on all sides.
+    """Round how values differ from the mean of their band to levels.
 
     Parameters
     ----------
     values : ndarray of float64, shape (time, band, y, x)
-    before, after : ndarray of float64, shape (1, band, y, x), or None
-        The frames next to them; at an end of a GOP its own frame is repeated, as rows
-        and columns are at the edges.
+    klt : Klt
+        Of bands that may be folded: the means of a frame are those of each.
     widths : ndarray of float64, shape (band,)
         From `units`.
 
     Returns
     -------
-    ndarray of float64, shape (band, time + 2, y + 2 * _MARGIN, x + 2 * _MARGIN)
+    ndarray of float64, of the same shape
         Integers.
     """
-    first = values[:1] if before is None else before
-    last = values[-1:] if after is None else after
-    frames = np.concatenate([first, values, last])
-    per_band.apply(np.divide, frames, widths)
-    np.rint(frames, out=frames)
-    sides = ((0, 0), (0, 0), (_MARGIN, _MARGIN), (_MARGIN, _MARGIN))
-    return np.pad(frames.swapaxes(0, 1), sides, mode="edge")
+    levels = values.copy()
+    per_band.apply(np.subtract, levels, klt.means.numpy().astype(np.float64)[: len(widths)])
+    per_band.apply(np.divide, levels, widths)
+    np.rint(levels, out=levels)
+    return levels
+
+
+def padded(
+    levels: NDArray[np.float64],
+    before: NDArray[np.float64] | None,
+    after: NDArray[np.float64] | None,
+) -> NDArray[np.float64]:
+    """Give consecutive frames neighbours on all sides.
+
+    Parameters
+    ----------
+    levels : ndarray of float64, shape (time, band, y, x)
+    before, after : ndarray of float64, shape (1, band, y, x), or None
+        The frames next to them; at an end of a GOP its own frame is repeated, as rows
+        and columns are at the edges.
+
+    Returns
+    -------
+    ndarray of float64, shape (band, time + 2, y + 2 * _MARGIN, x + 2 * _MARGIN)
+    """
+    time, bands, height, width = levels.shape
+    out = np.empty((bands, time + 2, height + 2 * _MARGIN, width + 2 * _MARGIN))
+    inner = out[:, :, _MARGIN:-_MARGIN, _MARGIN:-_MARGIN].swapaxes(0, 1)
+    inner[0] = levels[0] if before is None else before[0]
+    inner[1:-1] = levels
+    inner[-1] = levels[-1] if after is None else after[0]
+    out[:, :, _MARGIN:-_MARGIN, :_MARGIN] = out[:, :, _MARGIN:-_MARGIN, _MARGIN : _MARGIN + 1]
+    out[:, :, _MARGIN:-_MARGIN, -_MARGIN:] = out[:, :, _MARGIN:-_MARGIN, -_MARGIN - 1 : -_MARGIN]
+    out[:, :, :_MARGIN] = out[:, :, _MARGIN : _MARGIN + 1]
+    out[:, :, -_MARGIN:] = out[:, :, -_MARGIN - 1 : -_MARGIN]
+    return out
 
 
 def around(levels: NDArray[np.float64], frames: slice, rows: slice) -> NDArray[np.float64]:
@@ -191,10 +220,11 @@ def correct(
     classes, sources = weights.shape[1:3]
     kinds = features(levels).reshape(bands, TAPS, -1)
     if sources == 1:
-        sums = np.matmul(weights[:, :, 0], kinds)
+        each = np.broadcast_to(weights[:, :, 0], (bands, classes, TAPS))
+        sums = np.stack([multiply(own, near) for own, near in zip(each, kinds, strict=True)])
     else:
         flat = weights.reshape(bands * classes, bands * TAPS)
-        sums = np.matmul(flat, kinds.reshape(bands * TAPS, -1)).reshape(bands, classes, -1)
+        sums = multiply(flat, kinds.reshape(bands * TAPS, -1)).reshape(bands, classes, -1)
     chosen = sums[:, 0]
     if classes > 1:
         lively = activity(levels).reshape(bands, -1)

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from ..spec import Array, PostFilter
 from .post_filter import TAPS
+from .products import gram
 
-__all__ = ["Evidence", "edges", "fit"]
+__all__ = ["Evidence", "edges", "fit", "saved_bits"]
 
 _SHIFTS = (6, 8, 10, 12)
 _BITS_PER_FILTER = 400
@@ -113,7 +114,7 @@ class Evidence:
             for number in np.unique(where):
                 own = where == number
                 part = seen[:, own]
-                total.gram[band, number] = part @ part.T
+                total.gram[band, number] = gram(part)
                 total.cross[band, number] = part @ missed[own]
         count = errors[0].size if valid is None else int(np.count_nonzero(valid))
         return cls(count, total.gram, total.cross, total.squares)
@@ -167,13 +168,28 @@ def fit(
     lost = float(worth @ evidence.squares)
     best, most = None, 0.0
     for made, gain in _candidates(evidence, bounds, worth):
-        if gain <= _LEAST_GAIN * lost:
-            continue
-        gain_db = 10 * math.log10(lost / max(lost - gain, 1e-9 * lost))
-        saved = max(gain, _BITS_PER_DB * nbits * gain_db) - _cost(made)
+        saved = saved_bits(made, lost, gain, nbits)
         if saved > most:
             best, most = made, saved
     return best
+
+
+def saved_bits(made: PostFilter, lost: float, gain: float, nbits: float) -> float:
+    """Return about how many bits a filter saves beyond its own; 0 for one that is not worth it.
+
+    Parameters
+    ----------
+    made : PostFilter
+    lost, gain : float
+        The squared error without it, and how much of that it takes off, in bits that they are
+        worth at a high rate.
+    nbits : float
+        Size of what was decoded.
+    """
+    if gain <= _LEAST_GAIN * lost:
+        return 0.0
+    gain_db = 10 * math.log10(lost / max(lost - gain, 1e-9 * lost))
+    return max(0.0, max(gain, _BITS_PER_DB * nbits * gain_db) - _cost(made))
 
 
 def _candidates(
