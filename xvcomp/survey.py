@@ -18,6 +18,7 @@ __all__ = ["Looks", "survey"]
 
 _SAMPLE_FRAMES = 12
 _SAMPLE_POINTS = 20_000
+_FRAMES_LOOKED_AT = 4
 _GLANCES = (1 << 12, 1 << 16)
 _MANY = 256
 """More than the planner tells apart."""
@@ -115,11 +116,12 @@ def _interpolation(
 ) -> Interpolation | None:
     """Find how the frames were interpolated from a coarser grid."""
     places = (dims.index(axes[1]), dims.index(axes[2]))
-    frames, known = (np.moveaxis(each, places, (-2, -1)) for each in (sample, valid))
-    size = frames.shape[-2:]
-    finite = np.where(known, frames, 0).astype(np.float64)
+    moved = (np.moveaxis(each, places, (-2, -1)) for each in (sample, valid))
+    frames, known = (each.reshape(-1, *each.shape[-2:]) for each in moved)
+    chosen = np.unique(np.linspace(0, len(frames) - 1, _FRAMES_LOOKED_AT).astype(np.int64))
+    finite = np.where(known[chosen], frames[chosen], 0).astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
-        return interpolation_of(finite.reshape(-1, *size), known.reshape(-1, *size))
+        return interpolation_of(finite, known[chosen])
 
 
 def _repeat(

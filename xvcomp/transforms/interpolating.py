@@ -10,15 +10,15 @@ Going up is elementwise arithmetic in a fixed order: the same bits on every mach
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_solve_banded, cholesky_banded
-from scipy.sparse import csr_array
-from scipy.sparse.linalg import LinearOperator, lsmr
 
 from ..spec import Interpolation
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 __all__ = [
     "coarse_size",
@@ -157,6 +157,9 @@ def coarsen(values: _Field, field: Interpolation, known: NDArray[np.bool_] | Non
 
 def _fitted(values: _Field, field: Interpolation, number: int, axis: int) -> _Field:
     """Undo `_refined`."""
+    # Most cubes never need it, and readers do not: it takes a tenth of a second to import.
+    from scipy.linalg import cho_solve_banded
+
     if field.factors[number] == 1:
         return values
     source = np.moveaxis(values, axis, 0)
@@ -170,6 +173,8 @@ def _refitted(
     values: _Field, known: NDArray[np.bool_], start: _Field, field: Interpolation
 ) -> _Field:
     """Fit a frame where it is known; elsewhere what was found with guesses decides."""
+    from scipy.sparse.linalg import LinearOperator, lsmr
+
     rows, columns = (_taps(field, number, values.shape[number]) for number in (0, 1))
 
     def made(coarse: _Field) -> _Field:
@@ -187,8 +192,10 @@ def _refitted(
 
 
 @lru_cache(maxsize=512)
-def _solver(field: Interpolation, number: int, length: int) -> tuple[csr_array, _Field]:
+def _solver(field: Interpolation, number: int, length: int) -> "tuple[csr_array, _Field]":
     """Return what makes rows (0) or columns (1) of coarse ones, and its factored normal matrix."""
+    from scipy.linalg import cholesky_banded
+
     taps = _taps(field, number, length)
     size = taps.shape[1]
     products = (taps.T @ taps).todia()
@@ -202,8 +209,10 @@ def _solver(field: Interpolation, number: int, length: int) -> tuple[csr_array, 
     return taps, np.asarray(cholesky_banded(normal, lower=True))
 
 
-def _taps(field: Interpolation, number: int, length: int) -> csr_array:
+def _taps(field: Interpolation, number: int, length: int) -> "csr_array":
     """Return the matrix of `_refined`."""
+    from scipy.sparse import csr_array
+
     factor, offset = field.factors[number], field.offsets[number]
     low, size = _kept(field, number, length)
     rows, columns, weights = [], [], []
