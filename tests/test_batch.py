@@ -20,7 +20,7 @@ from click.testing import CliRunner
 
 import xvcomp
 from xvcomp import batch
-from xvcomp.batch import assembling, cluster, identity
+from xvcomp.batch import assembling, cluster, identity, workspace
 from xvcomp.batch.identity import sha256_of
 from xvcomp.batch.job import Job, make_cube
 from xvcomp.batch.workspace import Workspace
@@ -653,3 +653,19 @@ def test_without_dask_it_is_said_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(xvcomp.PlanError, match=r"pip install 'xvcomp\[dask\]'"):
         _ = batch.run
+
+
+def test_a_folder_that_is_still_written_to_is_removed_in_the_end(tmp_path, monkeypatch):
+    attempts = []
+
+    def busy(folder, **_):
+        attempts.append(folder)
+        if len(attempts) == 3:
+            folder.rmdir()
+
+    monkeypatch.setattr(workspace.shutil, "rmtree", busy)
+    monkeypatch.setattr(workspace, "_PAUSE", 0.0)
+    with Workspace(tmp_path / "out").used(overwrite=False, parts=True) as run:
+        assert run.is_dir()
+    assert not run.exists()
+    assert len(attempts) == 3

@@ -17,6 +17,7 @@ import errno
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +33,10 @@ from .items import CubeResult, Item
 __all__ = ["ARCHIVE_SUFFIX", "Workspace"]
 
 ARCHIVE_SUFFIX = ".tacozip"
+
+_ATTEMPTS = 25
+_PAUSE = 0.2
+"""Seconds between attempts to remove a folder; what is left is removed at the next start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +112,7 @@ class Workspace:
             try:
                 yield run
             finally:
-                shutil.rmtree(run, ignore_errors=True)
+                _remove(run)
 
     def _check(self, overwrite: bool, parts: bool) -> None:
         parent = self.out.parent
@@ -180,3 +185,12 @@ class Workspace:
     def remove(self) -> None:
         """Remove everything but the result."""
         shutil.rmtree(self.state, ignore_errors=True)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder into which a worker that was given up may still be writing."""
+    for _ in range(_ATTEMPTS):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(_PAUSE)
