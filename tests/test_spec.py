@@ -309,3 +309,12 @@ def test_small_arrays_come_back_in_any_byte_order(dtype):
 def test_the_words_of_format_version_1_never_change():
     digest = hashlib.sha256(spec._dictionary()).hexdigest()
     assert digest == "65be5578c09f73b82b9f9e1ff48e79d7bcfaa04553a3d7d9d34eddea8eb18095"
+
+
+@pytest.mark.parametrize("name", ["matrix", "means", "weights"])
+@pytest.mark.parametrize("dtype", ["M8[ns]", "c16", "S4", "?"])
+def test_a_transform_of_what_is_no_number_is_refused(name, dtype):
+    arrays = {"matrix": np.eye(2, dtype="i2"), "means": np.zeros(2), "weights": np.ones(2)}
+    arrays[name] = np.zeros(arrays[name].shape, dtype)
+    with pytest.raises(ValueError, match="must hold integers"):
+        spec.Klt(shift=0, **{key: spec.Array.of(values) for key, values in arrays.items()})

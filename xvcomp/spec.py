@@ -263,6 +263,9 @@ class Klt:
         bands = (self.matrix.shape[0],)
         if self.means.shape != bands or self.weights.shape != bands:
             raise ValueError("means and weights need one value per band")
+        kinds = [np.dtype(each.dtype).kind for each in (self.matrix, self.means, self.weights)]
+        if kinds != ["i", "f", "f"]:
+            raise ValueError(f"matrix must hold integers, means and weights floats, got {kinds}")
         if not 0 <= self.shift <= 30:
             raise ValueError(f"shift must be 0 to 30, got {self.shift}")
 
