@@ -15,7 +15,7 @@ import xarray as xr
 from .choosing import Trial, choose, span_of, tries
 from .codecs.encoders import Encoders
 from .dataset import StoredVariable, as_dataset, describe
-from .errors import PlanError, TargetError
+from .errors import PlanError
 from .evaluation import evaluate
 from .ignoring import ignores, resolve_ignored
 from .inputs import NotRepeated, group_input
@@ -276,20 +276,15 @@ def encode(
         made, jobs = _prepared(cube, chosen, looks, on_progress)
         _choose(jobs, on_progress)
         contents = Contents.of(cube.dataset, cube.variables, made, cube.notes, cube.ignored)
-        try:
-            solve(
-                jobs,
-                made.target,
-                lambda _: _trial_size(target_path, contents, with_measures(jobs)),
-                samples=sum(_coded_samples(cube, job.plan) for job in jobs),
-                raw_nbytes=contents.raw_nbytes,
-                ssim_of=_SsimMeter(target_path, contents, cube.dataset, stored),
-                on_progress=on_progress,
-            )
-        except TargetError as error:
-            if all(job.plan.interpolation is None for job in jobs):
-                raise
-            raise NotInterpolated(str(error)) from error
+        solve(
+            jobs,
+            made.target,
+            lambda _: _trial_size(target_path, contents, with_measures(jobs)),
+            samples=sum(_coded_samples(cube, job.plan) for job in jobs),
+            raw_nbytes=contents.raw_nbytes,
+            ssim_of=_SsimMeter(target_path, contents, cube.dataset, stored),
+            on_progress=on_progress,
+        )
         return contents, jobs
 
     contents, jobs = _on_coarser_grids(attempt)
@@ -325,7 +320,7 @@ def _on_coarser_grids(attempt: Callable[[Looks], _T]) -> _T:
             looks = replace(looks, repeated=False)
             _log.info("once more on the full grid: %s", error)
         except NotInterpolated as error:
-            looks = replace(looks, interpolated=False)
+            looks = replace(looks, full=looks.full | set(error.names))
             _log.info("once more on the full grid: %s", error)
 
 
@@ -347,8 +342,8 @@ def _job(cube: _Cube, group: GroupPlan, memory: Memory, on_progress: OnProgress 
     ignored = cube.ignored if ignores(group.target) else ()
     data = group_input(group, cube.by_name(), memory, ignored)
     prepared = prepare(data, span=span_of(group, data), block=group.block, fold=group.fold)
-    if prepared.constant and group.interpolation is not None:
-        raise NotInterpolated(f"group {group.name!r} is constant")
+    if group.interpolation is not None and (prepared.constant or prepared.is_overshot):
+        raise NotInterpolated(group.variables)
     if prepared.constant and not group.lossless:
         group = without_video(group, "no valid sample differs from another")
     return Job(plan=group, prepared=prepared)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .spec import Interpolation
 from .transforms import interpolating
 
-__all__ = ["interpolation_of"]
+__all__ = ["fits", "interpolation_of"]
 
 _FACTORS = (6, 4, 3, 2)
 _KERNELS = (("linear", 0.0), ("cubic", -0.5), ("cubic", -0.75))
@@ -26,7 +26,7 @@ _LEAST_SIDE = 24
 _PATCHES = 3
 _LINES = 16
 _GLANCE = 6
-"""Lines of the liveliest patch, of which a part tells most fields from interpolated ones."""
+"""Lively lines, of which a part tells most fields from interpolated ones."""
 
 _ROUNDED = 0.35
 """RMS of what rounding to integers leaves at most, with room: 0.29."""
@@ -34,8 +34,9 @@ _ROUNDED = 0.35
 _EXACT = 1e-4
 """The same for other numbers, over their standard deviation."""
 
-_FAINT = 1e-4
-"""Power at the wave of two or three rows, over that of the longest waves: 2e-5 was seen."""
+_FAINT = 3e-3
+"""Power at the wave of two or three rows, over that of the longest waves: 2e-5 was seen for
+most kernels, a cubic one with ``a`` of -0.75 leaves more."""
 
 _WORSE = 3.0
 """So many times larger is the error at wrong offsets: a smooth field fits at any."""
@@ -54,10 +55,8 @@ def interpolation_of(frames: NDArray[np.float64], valid: NDArray[np.bool_]) -> I
     Interpolation or None
         What gives the frames back, but for rounding, wherever it was tried.
     """
-    if min(frames.shape[1:]) < _LEAST_SIDE:
-        return None
     patches = _patches(frames, valid)
-    if not patches:
+    if not patches or min(frames.shape[1:]) < _LEAST_SIDE:
         return None
     most = _tolerance(patches)
     best: Interpolation | None = None
@@ -67,15 +66,37 @@ def interpolation_of(frames: NDArray[np.float64], valid: NDArray[np.bool_]) -> I
         if rows is None or columns is None:
             continue
         field = _field(kernel, a, (rows[0], columns[0]), (rows[1], columns[1]))
-        if any(_misfit(patch, field) > most for patch in patches):
+        if not _fits_inside(field, patches, most):
             continue
         clamped = replace(field, edges="clamp")
-        known = np.argsort(-valid.sum(axis=(1, 2)), kind="stable")[:_PATCHES]
-        if all(_misfit(frames[k], clamped, valid[k]) <= most for k in known.tolist()):
+        if _fits_edges(clamped, frames, valid, most):
             return clamped
-        # At a factor of 2, what some cubic kernels make is made by the linear one, too.
-        best = best or field
+        # Beyond open edges, cubic kernels know too little of coarse samples. (At a factor of 2,
+        # what some of them make is made by the linear one, too.)
+        if kernel == "linear":
+            best = field
     return best
+
+
+def fits(field: Interpolation, frames: NDArray[np.float64], valid: NDArray[np.bool_]) -> bool:
+    """Say whether frames may have been interpolated like others; see `interpolation_of`."""
+    patches = _patches(frames, valid)
+    if not patches:
+        return False
+    most = _tolerance(patches)
+    inside = _fits_inside(replace(field, edges="open"), patches, most)
+    return inside and (field.edges == "open" or _fits_edges(field, frames, valid, most))
+
+
+def _fits_inside(field: Interpolation, patches: Sequence[NDArray[np.float64]], most: float) -> bool:
+    return all(_misfit(patch, field) <= most for patch in patches)
+
+
+def _fits_edges(
+    field: Interpolation, frames: NDArray[np.float64], valid: NDArray[np.bool_], most: float
+) -> bool:
+    known = np.argsort(-valid.sum(axis=(1, 2)), kind="stable")[:_PATCHES]
+    return all(_misfit(frames[k], field, valid[k]) <= most for k in known.tolist())
 
 
 def _field(
@@ -116,10 +137,9 @@ def _axis(
     """Return the factor and offset that make rows (0) or columns (1), if any do."""
     lines = np.concatenate([np.moveaxis(p, axis, -1)[:: _step(p, axis)] for p in patches])
     # Of few lengths, so that what solves them is made once.
-    glance = lines[:_GLANCE, : _SIDES[-1] if lines.shape[-1] >= _SIDES[-1] else _LEAST_SIDE]
+    parts = lines[:, : _SIDES[-1] if lines.shape[-1] >= _SIDES[-1] else _LEAST_SIDE]
+    glance = parts[np.argsort(-parts.std(axis=-1), kind="stable")[:_GLANCE]]
     for factor in _likely(glance):
-        if lines.shape[-1] < 4 * factor:
-            continue
         # With odd factors, half a row is no place of a coarse one.
         offsets = range(0, 2 * factor, 1 if factor % 2 == 0 else 2)
         errors = {
@@ -130,7 +150,7 @@ def _axis(
         # Half a row further on, fields are of another smoothness.
         alike = [each for each in offsets if each != best and (each - best) % 2 == 0]
         others = statistics.median(errors[each] for each in alike)
-        likely = errors[best] <= 2 * most and others >= _WORSE * errors[best]
+        likely = errors[best] <= 2 * most and others >= max(most, _WORSE * errors[best])
         if likely and _misfit(lines, _along(kernel, a, factor, best)) <= most:
             return factor, best
     return None

@@ -31,7 +31,11 @@ def cropped(data: GroupInput, frames: int, height: int, width: int) -> GroupInpu
     def shifted(read: Reader) -> Reader:
         return lambda t, y, x: read(t, moved(y, top), moved(x, left))
 
-    return _seen(data, (time, bands, height, width), shifted)
+    part = _seen(data, (time, bands, height, width), shifted)
+    field = data.interpolation
+    if field is None or field.kernel != "linear" or (height, width) == data.shape[2:]:
+        return part
+    return replace(part, interpolation=replace(field, edges="open"))
 
 
 def sample_of(

@@ -157,7 +157,11 @@ class QualitySet:
 
 
 class NotInterpolated(PlanError):
-    """A variable that looked as if interpolated from a coarser grid is not, or not well enough."""
+    """Variables that looked as if interpolated from a coarser grid are not, or not well enough."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(f"{', '.join(names)}: the coarser grid says too little of them")
+        self.names = tuple(names)
 
 
 def check_interpolations(jobs: Sequence[Job]) -> None:
@@ -174,7 +178,7 @@ def check_interpolations(jobs: Sequence[Job]) -> None:
         squares = math.fsum(stats.sum_squares for stats in job.encoded.stats)
         own = float(misfit @ np.square(job.prepared.data.weights))
         if own > _MISFIT * squares:
-            raise NotInterpolated(f"group {job.plan.name!r} is not interpolated closely enough")
+            raise NotInterpolated(job.plan.variables)
 
 
 def quality_sets(jobs: Sequence[Job]) -> list[QualitySet]:

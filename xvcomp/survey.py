@@ -1,7 +1,7 @@
 """Look at a sample of every variable, so that the planner can decide."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from . import masks
 from .dataset import StoredVariable, coded_dtype
-from .detecting import interpolation_of
+from .detecting import fits, interpolation_of
 from .planner import VariableFacts, frame_axes
 from .spec import Interpolation
 
@@ -27,10 +27,14 @@ _FACTORS = (6, 5, 4, 3, 2)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Looks:
-    """What to look for: variables that were ``repeated`` or ``interpolated`` from coarser grids."""
+    """What to look for: variables that were ``repeated`` or ``interpolated`` from coarser grids.
+
+    Those that are named in ``full`` are taken for fields of the full grid.
+    """
 
     repeated: bool = True
     interpolated: bool = True
+    full: frozenset[str] = frozenset()
 
 
 def survey(variables: Sequence[StoredVariable], looks: Looks | None = None) -> list[VariableFacts]:
@@ -41,10 +45,43 @@ def survey(variables: Sequence[StoredVariable], looks: Looks | None = None) -> l
     variables : sequence of StoredVariable
     looks : Looks, optional
     """
-    return [_facts(each, looks or Looks()) for each in variables]
+    looked = [_facts(each, looks or Looks()) for each in variables]
+    grids: dict[tuple[Any, ...], dict[str, _Frames]] = {}
+    for facts, frames in looked:
+        if frames is not None:
+            grids.setdefault((facts.dims, facts.shape), {})[facts.name] = frames
+    fields: dict[str, Interpolation] = {}
+    for grid in grids.values():
+        fields |= _interpolations(grid)
+    return [replace(facts, interpolation=fields.get(facts.name)) for facts, _ in looked]
 
 
-def _facts(stored: StoredVariable, looks: Looks) -> VariableFacts:
+_Frames = tuple[NDArray[np.float64], NDArray[np.bool_]]
+
+
+def _interpolations(frames: dict[str, _Frames]) -> dict[str, Interpolation]:
+    """Find how variables of one size were interpolated, as much alike as possible.
+
+    Variables of different grids are not coded together, which costs more than a grid gains.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        own = {name: interpolation_of(*each) for name, each in frames.items()}
+        agreeing = {
+            field: [n for n, each in frames.items() if own[n] == field or fits(field, *each)]
+            for field in set(own.values())
+            if field is not None
+        }
+    found: dict[str, Interpolation] = {}
+    for field in sorted(
+        agreeing, key=lambda each: (-len(agreeing[each]), agreeing[each], each.edges)
+    ):
+        for name in agreeing[field]:
+            found.setdefault(name, field)
+    return found
+
+
+def _facts(stored: StoredVariable, looks: Looks) -> tuple[VariableFacts, _Frames | None]:
+    """Describe a variable, and return the frames in which an interpolation would show."""
     spec = stored.spec
     plain = spec.dtype != "object" and np.dtype(spec.dtype).kind in "iufb"
     dtype = coded_dtype(spec) if plain else stored.variable.dtype
@@ -58,21 +95,22 @@ def _facts(stored: StoredVariable, looks: Looks) -> VariableFacts:
     }
     axes = frame_axes(spec.dims, spec.shape)
     if spec.is_coord or axes is None or 0 in spec.shape or not plain:
-        return VariableFacts(**basic)
+        return VariableFacts(**basic), None
     sample = _sample(stored, axes[0]).view(dtype)
     valid = masks.classify(sample, masks.specials_of(sample, stored.fill_values)) == 0
     distinct = _distinct(sample[valid])
     repeat = _repeat(sample, spec.dims, axes) if looks.repeated else (1, 1)
-    seek = looks.interpolated and repeat == (1, 1) and dtype.kind in "iuf"
+    seek = looks.interpolated and spec.name not in looks.full
+    seek = seek and repeat == (1, 1) and dtype.kind in "iuf"
     points = np.where(valid, sample, np.nan) if dtype.kind == "f" else _masked(sample, valid)
-    return VariableFacts(
+    facts = VariableFacts(
         **basic,
         distinct=distinct,
         varies=distinct > 1,
         repeat=repeat,
-        interpolation=_interpolation(sample, valid, spec.dims, axes) if seek else None,
         sample=points.ravel()[:: max(1, points.size // _SAMPLE_POINTS)].astype(np.float64),
     )
+    return facts, _few_frames(sample, valid, spec.dims, axes) if seek else None
 
 
 def _distinct(values: NDArray[Any]) -> int:
@@ -108,20 +146,25 @@ def _native_endian(variable: xr.Variable) -> NDArray[Any]:
     return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
-def _interpolation(
+def _few_frames(
     sample: NDArray[Any],
     valid: NDArray[np.bool_],
     dims: tuple[str, ...],
     axes: tuple[str | None, str, str],
-) -> Interpolation | None:
-    """Find how the frames were interpolated from a coarser grid."""
+) -> _Frames | None:
+    """Return some frames and which of their samples are valid, of shape (frame, y, x).
+
+    ``None`` where most have gaps: beside gaps a coarse grid is found slowly.
+    """
     places = (dims.index(axes[1]), dims.index(axes[2]))
     moved = (np.moveaxis(each, places, (-2, -1)) for each in (sample, valid))
     frames, known = (each.reshape(-1, *each.shape[-2:]) for each in moved)
     chosen = np.unique(np.linspace(0, len(frames) - 1, _FRAMES_LOOKED_AT).astype(np.int64))
-    finite = np.where(known[chosen], frames[chosen], 0).astype(np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
-        return interpolation_of(finite, known[chosen])
+    frames, known = frames[chosen], known[chosen]
+    torn = known.any(axis=(1, 2)) & ~known.all(axis=(1, 2))
+    if 2 * np.count_nonzero(torn) > len(chosen):
+        return None
+    return np.where(known, frames, 0).astype(np.float64), known
 
 
 def _repeat(

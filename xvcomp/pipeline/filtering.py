@@ -85,7 +85,7 @@ def _counted(group: BandGroup, data: WindowData) -> NDArray[np.bool_] | None:
     if not group.interpolation:
         return found
     rows, columns = (
-        interpolating.covering(group.interpolation, found.shape[1 + axis], axis) for axis in (0, 1)
+        interpolating.covering(group.interpolation, axis, found.shape[1 + axis]) for axis in (0, 1)
     )
     return found[:, rows][:, :, columns]
 

@@ -17,6 +17,9 @@ from .windows import GroupInput, VariableInput, Window, windows
 
 __all__ = ["Prepared", "WindowData", "prepare"]
 
+_OVERSHOT = 1.5
+"""Least squares may need coarse samples a little beyond the range of the field."""
+
 _EXACT_IN_FLOAT32 = ("f2", "f4", "i1", "u1", "i2", "u2")
 """Types of samples that float32 holds exactly, in half the memory of float64."""
 
@@ -99,6 +102,12 @@ class Prepared:
         """Whether no variable varies, so that there is nothing for a video to hold."""
         pairs = zip(self.valid_min, self.valid_max, strict=True)
         return all(low == high or np.isnan(low) for low, high in pairs)
+
+    @property
+    def is_overshot(self) -> bool:
+        """Whether a coarse grid ranges much further than the field that it stands for."""
+        low, high = np.fmin.reduce(self.valid_min), np.fmax.reduce(self.valid_max)
+        return bool(self.span > _OVERSHOT * (high - low))
 
     def extremes(self, transform: Klt) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the smallest and largest value of each component over the whole group."""

@@ -4,12 +4,13 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from ..codecs.encoders import Encoders
 from ..errors import PlanError
 from ..memory import Memory
 from ..results import Options
-from ..spec import GroupPlan, Interpolation, Lossless, MaxError, Plan, Psnr, Target
+from ..spec import GroupPlan, Interpolation, Lossless, MaxError, Plan, Psnr, Quality, Target
 from ..transforms.interpolating import coarse_size
 from . import choices
 from .clusters import check_same_grid, clusters, group_name, quality_set, why_group
@@ -22,6 +23,11 @@ from .roles import role
 __all__ = ["DEFAULT_TARGET", "plan", "without_video"]
 
 DEFAULT_TARGET = Psnr(50.0)
+
+_FINE_DB = 48.0
+"""From here on, bands that were interpolated are coded apart from others of their units: for ten
+bands of Sentinel-2 files grew by 57 % at 35 dB, by 25 at 40, by 1 at 45, and shrank by 20 at 50.
+"""
 
 _ALIGN = 8
 _MOST_BORDER = 1.4
@@ -56,7 +62,7 @@ def plan(
         [each.name for each in facts if each.is_coord],
     )
     _check_names(options)
-    facts = [_usable(each, options) for each in facts]
+    facts = _usable(facts, options)
     encoders = Encoders.of(codecs)
     target = options.target or DEFAULT_TARGET
     sidecar: dict[str, str] = {}
@@ -192,27 +198,55 @@ def _lossy_group(
     )
 
 
-def _usable(each: VariableFacts, options: Options) -> VariableFacts:
-    """Forget an interpolation where every value has a bound: its own rounding breaks small ones."""
-    target = override([each], options).target or options.target or DEFAULT_TARGET
-    bounded = isinstance(target, MaxError | Lossless)
-    return replace(each, interpolation=None) if bounded else each
+def _usable(facts: Sequence[VariableFacts], options: Options) -> list[VariableFacts]:
+    """Forget interpolations that would cost more than they gain.
+
+    Rounding breaks small bounds. Frames that are mostly border gain nothing; and bands apart from
+    others of their units and size lose what they have in common, which counts at low qualities.
+    """
+    kept = [each if _gains(each, options) else replace(each, interpolation=None) for each in facts]
+    mixed = {_likes(each, options) for each in kept if each.interpolation is None}
+    return [
+        replace(each, interpolation=None)
+        if _likes(each, options) in mixed and not _is_fine(_target(each, options))
+        else each
+        for each in kept
+    ]
+
+
+def _likes(each: VariableFacts, options: Options) -> tuple[Any, ...]:
+    return each.is_coord, each.dims, each.shape, each.repeat, quality_set(each, options)
+
+
+def _target(each: VariableFacts, options: Options) -> Target:
+    return override([each], options).target or options.target or DEFAULT_TARGET
+
+
+def _is_fine(target: Target) -> bool:
+    return isinstance(target, Psnr | Quality) and target.db >= _FINE_DB
+
+
+def _gains(each: VariableFacts, options: Options) -> bool:
+    if each.interpolation is None or isinstance(_target(each, options), MaxError | Lossless):
+        return False
+    axes = frame_axes(each.dims, each.shape)
+    assert axes is not None  # or it has no interpolation
+    height, width = group_shape([each], axes, (1, 1))[2:]
+    coded = (-(-n // _ALIGN) * _ALIGN for n in coarse_size(each.interpolation, height, width))
+    return math.prod(coded) * math.prod(each.interpolation.factors) <= _MOST_BORDER * height * width
 
 
 def _interpolation(
     members: Sequence[VariableFacts], block: tuple[int, int], size: tuple[int, int]
 ) -> Interpolation | None:
-    """Return what made all members, if its grid suits the blocks and is small beside them."""
+    """Return what made all members, if blocks can begin where coarse pixels do."""
     field = members[0].interpolation
     if field is None or any(each.interpolation != field for each in members):
         return None
-    if block != size:
-        if any(length % factor for length, factor in zip(block, field.factors, strict=True)):
-            return None
-        field = replace(field, edges="open")
-    coded = math.prod(-(-length // _ALIGN) * _ALIGN for length in coarse_size(field, *block))
-    share = coded * math.prod(field.factors) / math.prod(block)
-    return field if share <= _MOST_BORDER else None
+    if block == size:
+        return field
+    aligned = not any(n % factor for n, factor in zip(block, field.factors, strict=True))
+    return replace(field, edges="open") if aligned and field.kernel == "linear" else None
 
 
 def _lossless_group(each: VariableFacts, reason: str, options: Options) -> GroupPlan:

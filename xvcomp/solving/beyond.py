@@ -12,7 +12,7 @@ from ..bounds import mean_correction
 from ..errors import CodecError, ContainerError
 from ..jobs import Job, NotInterpolated, QualitySet, step_of
 from ..pipeline import Correction, EncodedGroup, Window, trial
-from .common import Teller, is_interpolated
+from .common import Teller, interpolated_names, is_interpolated
 
 __all__ = ["beyond_video"]
 
@@ -34,7 +34,7 @@ def beyond_video(quality_set: QualitySet, teller: Teller) -> Callable[[float], l
     smaller for a group when it was encoded first.
     """
     if is_interpolated(quality_set.jobs):
-        raise NotInterpolated(f"quality set {quality_set.name!r} needs more than a coarser grid")
+        raise NotInterpolated(interpolated_names(quality_set.jobs))
     ways = [_Beyond(job) for job in quality_set.jobs]
 
     def encode(q: float) -> list[EncodedGroup]:
@@ -57,7 +57,7 @@ class _Beyond:
     def encode(self, step: float, on_window: OnWindow) -> None:
         """Encode at a step of the quality set, and let the job keep it."""
         job = self._job
-        own = step / math.sqrt(job.multiplicity)
+        own = job.own_step(step)
         correction = mean_correction(own, job.prepared)
         if correction is None:
             self._counted(self._packets.encode(None, on_window))

@@ -21,6 +21,7 @@ __all__ = [
     "Candidate",
     "Teller",
     "encode_set",
+    "interpolated_names",
     "is_asked_for",
     "is_below_qp_0",
     "is_interpolated",
@@ -147,7 +148,13 @@ def is_asked_for(jobs: Sequence[Job]) -> bool:
 
 def is_interpolated(jobs: Sequence[Job]) -> bool:
     """Say whether any of the groups is coded on a coarser grid."""
-    return any(job.plan.interpolation is not None for job in jobs)
+    return bool(interpolated_names(jobs))
+
+
+def interpolated_names(jobs: Sequence[Job]) -> list[str]:
+    """Return the variables of groups that are coded on a coarser grid."""
+    coarse = [job.plan for job in jobs if job.plan.interpolation is not None]
+    return [name for plan in coarse for name in plan.variables]
 
 
 def keep(jobs: Sequence[Job], updates: Iterator[Update[list[EncodedGroup]]]) -> Candidate:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ..choosing import reaches_further
 from ..errors import CodecError, ContainerError, PlanError, TargetError
-from ..jobs import QualitySet
+from ..jobs import NotInterpolated, QualitySet
 from ..pipeline import EncodedGroup
 from ..presearch import presearched
 from ..search import Goal, Point, search
@@ -18,6 +18,7 @@ from .common import (
     Candidate,
     Teller,
     encode_set,
+    interpolated_names,
     is_asked_for,
     is_below_qp_0,
     is_interpolated,
@@ -65,7 +66,9 @@ def solve_psnr(quality_set: QualitySet, db: float, teller: Teller) -> None:
         found = keep(quality_set.jobs, search(evaluate, goal, start=start, slope=PSNR_DB_PER_DB))
         _refine(quality_set, found, goal, evaluate)
     except TargetError:
-        if is_asked_for(quality_set.jobs) or is_interpolated(quality_set.jobs):
+        if is_interpolated(quality_set.jobs):
+            raise NotInterpolated(interpolated_names(quality_set.jobs)) from None
+        if is_asked_for(quality_set.jobs):
             raise
         _search_beyond_video(quality_set, goal, teller)
     else:
@@ -161,7 +164,12 @@ def solve_ssim(quality_set: QualitySet, ssim_of: SsimOf | None, teller: Teller) 
 
     low = _ssim_db(quality_set.target.value)
     goal = Goal(low=low, high=low + PSNR_WINDOW_DB, promise="at_least", what="SSIM in dB")
-    keep(quality_set.jobs, search(evaluate, goal, start=35.0 + low, slope=0.8))
+    try:
+        keep(quality_set.jobs, search(evaluate, goal, start=35.0 + low, slope=0.8))
+    except TargetError:
+        if is_interpolated(quality_set.jobs):
+            raise NotInterpolated(interpolated_names(quality_set.jobs)) from None
+        raise
 
 
 def _ssim_db(ssim: float) -> float:
