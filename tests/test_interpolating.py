@@ -72,7 +72,7 @@ def field_of(path) -> Interpolation | None:
 @pytest.mark.parametrize("factor", [2, 3, 4])
 def test_the_coarse_grid_is_found_again(factor, kernel, a, edges):
     rng = np.random.default_rng(0)
-    for offset, size in itertools.product(range(0, 2 * factor, 2), ((31, 40), (32, 33))):
+    for offset, size in itertools.product(range(0, 2 * factor, 2), ((131, 140), (132, 133))):
         field = Interpolation(
             kernel=kernel, factors=(factor, factor), offsets=(offset, 0), a=a, edges=edges
         )
@@ -80,7 +80,10 @@ def test_the_coarse_grid_is_found_again(factor, kernel, a, edges):
         made = refined(coarse, field, size)
         assert made.shape == (2, *size)
         again = refined(interpolating.coarsen(made, field), field, size)
-        np.testing.assert_allclose(again, made, atol=1e-5)
+        # Beyond open edges, smoothness is preferred to exactness.
+        inside = slice(48, -48) if edges == "open" else slice(None)
+        part = (..., inside, inside)
+        np.testing.assert_allclose(again[part], made[part], atol=1e-5)
 
 
 def test_a_factor_of_one_leaves_an_axis_alone():
@@ -145,6 +148,22 @@ def test_the_nearest_row_of_each_coarse_one_is_known(edges):
         assert (np.abs(near - places)[inside] <= 0.7).all()
         assert near.min() >= 0
         assert near.max() < length
+
+
+@pytest.mark.parametrize(("kernel", "a"), KERNELS)
+@pytest.mark.parametrize("factor", [2, 3, 4, 6])
+def test_rounding_is_not_magnified_beyond_edges(factor, kernel, a):
+    rng = np.random.default_rng(0)
+    for offset in range((factor + 1) % 2, 2 * factor, 2):
+        field = Interpolation(
+            kernel=kernel, factors=(factor, factor), offsets=(offset, offset), a=a
+        )
+        noise = rng.normal(size=interpolating.coarse_size(field, 96, 96))
+        coarse = 3000 + 1000 * ndimage.gaussian_filter(noise, 1)
+        made = np.rint(refined(coarse, field, (96, 96)))
+        found = interpolating.coarsen(made, field)
+        assert np.ptp(found) < 1.4 * np.ptp(made)
+        assert np.sqrt(np.mean(np.square(refined(found, field, (96, 96)) - made))) < 1
 
 
 def by_scikit_image(each):
@@ -486,3 +505,20 @@ def test_the_benchmark_compares_coarse_with_full(kernel):
     assert found["bd_rate_percent"] < 0
     assert all(row["coarse"] for row in found["found"])
     assert not any(row["coarse"] for row in found["full"])
+
+
+SCENES = [("cubic", -0.75, 2), ("cubic", -0.5, 4), ("cubic", -0.5, 3), ("linear", 0.0, 3)]
+
+
+@pytest.mark.parametrize(("kernel", "a", "factor"), SCENES)
+def test_cut_scenes_of_every_kernel_take_fewer_bits(kernel, a, factor, tmp_path, monkeypatch):
+    offsets = ((factor + 3) % (2 * factor), factor + 1)
+    field = Interpolation(kernel=kernel, factors=(factor, factor), offsets=offsets, a=a)
+    size = (190, 206)
+    coarse = coarse_cube((4, *interpolating.coarse_size(field, *size)))
+    values = np.rint(refined(coarse, field, size)).astype("u2")
+    found, _ = encoded(values, tmp_path / "coarse.mp4", target=xvcomp.Psnr(45))
+    assert field_of(tmp_path / "coarse.mp4") is not None
+    monkeypatch.setattr("xvcomp.survey.interpolation_of", lambda *_: None)
+    full, _ = encoded(values, tmp_path / "full.mp4", target=xvcomp.Psnr(45))
+    assert found.nbytes < 0.95 * full.nbytes

@@ -59,7 +59,7 @@ def interpolation_of(frames: NDArray[np.float64], valid: NDArray[np.bool_]) -> I
     if not patches or min(frames.shape[1:]) < _LEAST_SIDE:
         return None
     most = _tolerance(patches)
-    best: Interpolation | None = None
+    found = []
     for kernel, a in _KERNELS:
         rows = _axis(patches, 0, kernel, a, most)
         columns = rows and _axis(patches, 1, kernel, a, most)
@@ -71,11 +71,17 @@ def interpolation_of(frames: NDArray[np.float64], valid: NDArray[np.bool_]) -> I
         clamped = replace(field, edges="clamp")
         if _fits_edges(clamped, frames, valid, most):
             return clamped
-        # Beyond open edges, cubic kernels know too little of coarse samples. (At a factor of 2,
-        # what some of them make is made by the linear one, too.)
-        if kernel == "linear":
-            best = field
-    return best
+        found.append(field)
+    return max(found, key=_preference, default=None)
+
+
+def _preference(field: Interpolation) -> tuple[int, bool, float]:
+    """Rank interpolations that all make a field, but for its edges.
+
+    At a factor of 2 linear and cubic kernels make the same fields: the coarse samples of a
+    cubic one are closer to an orthonormal basis, and take fewer bits.
+    """
+    return math.prod(field.factors), field.a == _KERNELS[1][1], field.a
 
 
 def fits(field: Interpolation, frames: NDArray[np.float64], valid: NDArray[np.bool_]) -> bool:

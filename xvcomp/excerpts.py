@@ -33,7 +33,7 @@ def cropped(data: GroupInput, frames: int, height: int, width: int) -> GroupInpu
 
     part = _seen(data, (time, bands, height, width), shifted)
     field = data.interpolation
-    if field is None or field.kernel != "linear" or (height, width) == data.shape[2:]:
+    if field is None or (height, width) == data.shape[2:]:
         return part
     return replace(part, interpolation=replace(field, edges="open"))
 

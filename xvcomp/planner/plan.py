@@ -246,7 +246,7 @@ def _interpolation(
     if block == size:
         return field
     aligned = not any(n % factor for n, factor in zip(block, field.factors, strict=True))
-    return replace(field, edges="open") if aligned and field.kernel == "linear" else None
+    return replace(field, edges="open") if aligned else None
 
 
 def _lossless_group(each: VariableFacts, reason: str, options: Options) -> GroupPlan:

@@ -28,9 +28,11 @@ __all__ = [
     "step_gain",
 ]
 
-_SMOOTHING = 1e-9
-"""Keeps what hardly counts close to its neighbours: the outermost coarse samples."""
+_SMOOTHING, _SMOOTHING_BEYOND = 1e-9, 1e-3
+"""Keep what hardly counts close to its neighbours; the second, coarse samples beyond open
+edges, which would else take the rounding of the few samples that know of them, many times over."""
 
+_DAMPING = 1e-2
 _PASSES = 40
 """Of fitting frames with gaps, each of which takes about as long as encoding them."""
 
@@ -187,7 +189,15 @@ def _refitted(
 
     shape = (int(np.count_nonzero(known)), start.size)
     problem = LinearOperator(shape, matvec=made, rmatvec=adjoint, dtype=np.float64)
-    found = lsmr(problem, values[known], x0=start.ravel(), atol=1e-5, btol=1e-5, maxiter=_PASSES)
+    found = lsmr(
+        problem,
+        values[known],
+        x0=start.ravel(),
+        damp=_DAMPING,
+        atol=1e-5,
+        btol=1e-5,
+        maxiter=_PASSES,
+    )
     return np.asarray(found[0]).reshape(start.shape)
 
 
@@ -203,9 +213,13 @@ def _solver(field: Interpolation, number: int, length: int) -> "tuple[csr_array,
     normal = np.zeros((max(2, 2 * _reach(field)), size))
     for apart, row in enumerate(normal[:size]):
         row[: size - apart] = products.diagonal(-apart)
-    normal[0, :-1] += _SMOOTHING
-    normal[0, 1:] += _SMOOTHING
-    normal[1, :-1] -= _SMOOTHING
+    smoothing = np.full(size - 1, _SMOOTHING)
+    if field.edges == "open":
+        beyond = 2 * _reach(field)
+        smoothing[:beyond] = smoothing[-beyond:] = _SMOOTHING_BEYOND
+    normal[0, :-1] += smoothing
+    normal[0, 1:] += smoothing
+    normal[1, :-1] -= smoothing
     return taps, np.asarray(cholesky_banded(normal, lower=True))
 
 
