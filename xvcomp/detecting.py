@@ -34,6 +34,13 @@ _ROUNDED = 0.35
 _EXACT = 1e-4
 """The same for other numbers, over their standard deviation."""
 
+_INSIDE = 1.4
+"""What is left of edges that are cut off in another way, a few rows further inside."""
+
+_AT_EDGES = 4.0
+"""Of whole frames, where a kernel may be cut off in another way: a grid that ends at the edges is
+smaller. Whether its error is small enough for a target is seen later."""
+
 _FAINT = 3e-3
 """Power at the wave of two or three rows, over that of the longest waves: 2e-5 was seen for
 most kernels, a cubic one with ``a`` of -0.75 leaves more."""
@@ -72,7 +79,12 @@ def interpolation_of(frames: NDArray[np.float64], valid: NDArray[np.bool_]) -> I
         if _fits_edges(clamped, frames, valid, most):
             return clamped
         found.append(field)
-    return max(found, key=_preference, default=None)
+    best = max(found, key=_preference, default=None)
+    if best is None or interpolating.is_small(best, *frames.shape[1:]):
+        return best
+    if not _fits_edges(replace(best, edges="clamp"), frames, valid, _AT_EDGES * most):
+        return best
+    return replace(best, edges="clamp")
 
 
 def _preference(field: Interpolation) -> tuple[int, bool, float]:
@@ -91,11 +103,11 @@ def fits(field: Interpolation, frames: NDArray[np.float64], valid: NDArray[np.bo
         return False
     most = _tolerance(patches)
     inside = _fits_inside(replace(field, edges="open"), patches, most)
-    return inside and (field.edges == "open" or _fits_edges(field, frames, valid, most))
+    return inside and (field.edges == "open" or _fits_edges(field, frames, valid, _AT_EDGES * most))
 
 
 def _fits_inside(field: Interpolation, patches: Sequence[NDArray[np.float64]], most: float) -> bool:
-    return all(_misfit(patch, field) <= most for patch in patches)
+    return all(_misfit(patch, field) <= _INSIDE * most for patch in patches)
 
 
 def _fits_edges(

@@ -1,6 +1,5 @@
 """From facts and options to a plan."""
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,7 +10,7 @@ from ..errors import PlanError
 from ..memory import Memory
 from ..results import Options
 from ..spec import GroupPlan, Interpolation, Lossless, MaxError, Plan, Psnr, Quality, Target
-from ..transforms.interpolating import coarse_size
+from ..transforms.interpolating import is_small
 from . import choices
 from .clusters import check_same_grid, clusters, group_name, quality_set, why_group
 from .encoder import choose_encoder, encoders_to_try, replacements
@@ -28,10 +27,6 @@ _FINE_DB = 48.0
 """From here on, bands that were interpolated are coded apart from others of their units: for ten
 bands of Sentinel-2 files grew by 57 % at 35 dB, by 25 at 40, by 1 at 45, and shrank by 20 at 50.
 """
-
-_ALIGN = 8
-_MOST_BORDER = 1.4
-"""Coded samples over those of a coarse grid without borders; at 1.56 nothing is gained."""
 
 _MAX_BLOCKS = 2047
 """Of all groups: a frame has 4096 slots for packets, and a block takes two."""
@@ -231,9 +226,7 @@ def _gains(each: VariableFacts, options: Options) -> bool:
         return False
     axes = frame_axes(each.dims, each.shape)
     assert axes is not None  # or it has no interpolation
-    height, width = group_shape([each], axes, (1, 1))[2:]
-    coded = (-(-n // _ALIGN) * _ALIGN for n in coarse_size(each.interpolation, height, width))
-    return math.prod(coded) * math.prod(each.interpolation.factors) <= _MOST_BORDER * height * width
+    return is_small(each.interpolation, *group_shape([each], axes, (1, 1))[2:])
 
 
 def _interpolation(
