@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from format_reader import FormatReader, coded, interpolated
+from manifests import check_changed
 from PIL import Image
 from scipy import ndimage
 from skimage.transform import resize
@@ -18,10 +19,11 @@ from benchmarks.rate_distortion.cubes import Cube
 from benchmarks.rate_distortion.interpolated import KERNELS as KERNELS_OF_BENCHMARK
 from benchmarks.rate_distortion.interpolated import compared, widened
 from xvcomp import api
-from xvcomp.consistency import check_manifest
 from xvcomp.dataset import describe
 from xvcomp.detecting import interpolation_of
 from xvcomp.errors import ContainerError, TargetError
+from xvcomp.excerpts import cropped
+from xvcomp.pipeline import GroupInput, VariableInput, prepare
 from xvcomp.reading import CubeFile
 from xvcomp.results import Override
 from xvcomp.spec import Interpolation
@@ -460,23 +462,14 @@ def test_small_parts_whose_grid_is_mostly_border_stay_on_the_full_grid():
     assert part.interpolation is None
 
 
-def damaged(path, **changes):
-    with contextlib.closing(CubeFile(path)) as file:
-        manifest, tracks = file.manifest, file.reader.tracks
-    check_manifest(manifest, tracks)
-    (group,) = manifest.groups
-    changed = dataclasses.replace(manifest, groups=(dataclasses.replace(group, **changes),))
-    check_manifest(changed, tracks)
-
-
 def test_contradictions_are_refused(tmp_path):
     encoded(CASES["whole scenes"][0], tmp_path / "cube.mp4")
     field = field_of(tmp_path / "cube.mp4")
     assert field is not None
     with pytest.raises(ContainerError, match="begin between"):
-        damaged(tmp_path / "cube.mp4", block=(40, 96))
+        check_changed(tmp_path / "cube.mp4", block=(40, 96))
     with pytest.raises(ContainerError, match="also corrected or repeated"):
-        damaged(tmp_path / "cube.mp4", repeat=(2, 2), shape=(6, 1, 40, 48))
+        check_changed(tmp_path / "cube.mp4", repeat=(2, 2), shape=(6, 1, 40, 48))
 
 
 IMPOSSIBLE = [
@@ -522,3 +515,25 @@ def test_cut_scenes_of_every_kernel_take_fewer_bits(kernel, a, factor, tmp_path,
     monkeypatch.setattr("xvcomp.survey.interpolation_of", lambda *_: None)
     full, _ = encoded(values, tmp_path / "full.mp4", target=xvcomp.Psnr(45))
     assert found.nbytes < 0.95 * full.nbytes
+
+
+def test_blocks_that_begin_between_coarse_rows_stay_on_the_full_grid():
+    values = wide_cube(coarse_cube((4, 60, 60)), 3)
+    (whole,) = xvcomp.plan(dataset(values)).groups
+    (tiled,) = xvcomp.plan(dataset(values), tile=64).groups
+    assert whole.interpolation is not None
+    assert tiled.interpolation is None
+
+
+def test_crops_for_trials_begin_at_coarse_rows():
+    values = wide_cube(coarse_cube((4, 42, 54))).astype("f4")
+    variable = VariableInput(
+        name="a", bands=1, dtype=np.dtype("f4"), fill_values=(), scale=1.0, offset=0.0,
+        read=lambda t, y, x: values[t, None, y, x],
+    )  # fmt: skip
+    field = Interpolation(kernel="linear", factors=(2, 2), offsets=(3, 3), edges="clamp")
+    data = GroupInput(variables=(variable,), shape=(4, 1, 84, 108), interpolation=field)
+    crop = cropped(data, 4, 50, 50)
+    prepared = prepare(crop, span=4, block=(50, 50))
+    assert prepared.misfit is not None
+    assert np.sqrt(prepared.misfit[0] / (4 * 50 * 50)) < 0.35

@@ -1,16 +1,15 @@
 """The post-filter: what it computes, when it is taken, and that every way of reading agrees."""
 
 import contextlib
-import dataclasses
 
 import numpy as np
 import pytest
 import xarray as xr
 from format_reader import FormatReader
+from manifests import check_changed
 from test_format_doc import DICTIONARY
 
 import xvcomp
-from xvcomp.consistency import check_manifest
 from xvcomp.errors import ContainerError
 from xvcomp.pipeline import encode, slabs
 from xvcomp.reading import CubeFile
@@ -239,20 +238,11 @@ def test_more_classes_than_anyone_needs_are_refused():
         PostFilter(weights=weights, shift=8, thresholds=tuple(range(16)))
 
 
-def _checked(path, **changes):
-    with contextlib.closing(CubeFile(path)) as file:
-        manifest, tracks = file.manifest, file.reader.tracks
-    check_manifest(manifest, tracks)
-    (group,) = manifest.groups
-    changed = dataclasses.replace(manifest, groups=(dataclasses.replace(group, **changes),))
-    check_manifest(changed, tracks)
-
-
 def test_a_filter_of_other_bands_than_the_group_has_is_refused(tmp_path):
     encoded(FILES["levels"][0], tmp_path / "cube.mp4")
     odd = PostFilter(weights=Array.of(np.ones((5, 1, 1, 13), dtype="i2")), shift=8)
     with pytest.raises(ContainerError, match="filter of 5 bands, not 2"):
-        _checked(tmp_path / "cube.mp4", post_filter=odd)
+        check_changed(tmp_path / "cube.mp4", post_filter=odd)
 
 
 def test_a_filter_where_there_is_nothing_to_filter_is_refused(tmp_path):
@@ -260,12 +250,12 @@ def test_a_filter_where_there_is_nothing_to_filter_is_refused(tmp_path):
     odd = PostFilter(weights=Array.of(np.ones((1, 1, 1, 13), dtype="i2")), shift=8)
     encoded(values, tmp_path / "packets.mp4", target=xvcomp.Lossless())
     with pytest.raises(ContainerError, match="lacks what it takes"):
-        _checked(tmp_path / "packets.mp4", post_filter=odd)
+        check_changed(tmp_path / "packets.mp4", post_filter=odd)
     encoded(values, tmp_path / "corrected.mp4", target=xvcomp.MaxError(0.5), codec="libx265")
     with contextlib.closing(CubeFile(tmp_path / "corrected.mp4")) as file:
         assert file.manifest.groups[0].klt is not None
     with pytest.raises(ContainerError, match="is filtered, and also corrected"):
-        _checked(tmp_path / "corrected.mp4", post_filter=odd)
+        check_changed(tmp_path / "corrected.mp4", post_filter=odd)
 
 
 def test_bounds_are_kept_without_a_filter(tmp_path):

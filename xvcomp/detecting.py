@@ -35,11 +35,11 @@ _EXACT = 1e-4
 """The same for other numbers, over their standard deviation."""
 
 _INSIDE = 1.4
-"""What is left of edges that are cut off in another way, a few rows further inside."""
+"""So many times more is left in patches that reach edges where kernels were cut off otherwise."""
 
 _AT_EDGES = 4.0
-"""Of whole frames, where a kernel may be cut off in another way: a grid that ends at the edges is
-smaller. Whether its error is small enough for a target is seen later."""
+"""The same for whole frames: a grid that ends at the edges is smaller, and whether its error is
+small enough for a target is seen later."""
 
 _FAINT = 3e-3
 """Power at the wave of two or three rows, over that of the longest waves: 2e-5 was seen for
