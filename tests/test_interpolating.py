@@ -23,7 +23,7 @@ from xvcomp.dataset import describe
 from xvcomp.detecting import interpolation_of
 from xvcomp.errors import ContainerError, TargetError
 from xvcomp.excerpts import cropped
-from xvcomp.pipeline import GroupInput, VariableInput, prepare
+from xvcomp.pipeline import GroupInput, Prepared, VariableInput, prepare
 from xvcomp.reading import CubeFile
 from xvcomp.results import Override
 from xvcomp.spec import Interpolation
@@ -537,3 +537,13 @@ def test_crops_for_trials_begin_at_coarse_rows():
     prepared = prepare(crop, span=4, block=(50, 50))
     assert prepared.misfit is not None
     assert np.sqrt(prepared.misfit[0] / (4 * 50 * 50)) < 0.35
+
+
+def test_a_grid_that_ranges_far_beyond_its_field_is_not_coded(tmp_path, monkeypatch):
+    values = CASES["whole scenes"][0]
+    encoded(values, tmp_path / "as_found.mp4")
+    assert field_of(tmp_path / "as_found.mp4") is not None
+    span = Prepared.span
+    monkeypatch.setattr(Prepared, "span", property(lambda self: 2 * span.fget(self)))
+    encoded(values, tmp_path / "far_beyond.mp4")
+    assert field_of(tmp_path / "far_beyond.mp4") is None
