@@ -78,7 +78,7 @@ def test_samples_do_not_depend_on_how_work_is_cut(size, tmp_path, monkeypatch):
     values, options = FILES["several GOPs"]
     whole = encoded(values, tmp_path / "cube.mp4", **options)
     monkeypatch.setattr(slabs.slabs, "__defaults__", (size,))
-    monkeypatch.setattr(slabs, "FILTER_SLAB", size // 3)
+    monkeypatch.setattr(slabs, "_FILTER_SLAB", size // 3)
     with xvcomp.open(tmp_path / "cube.mp4") as opened:
         assert opened.t.values.tobytes() == whole.tobytes()
 

@@ -36,7 +36,7 @@ def _noisy(dtype: str = "f4") -> xr.Dataset:
     return xr.Dataset({"v": (("time", "y", "x"), values.astype(dtype), {"units": "K"})})
 
 
-@pytest.mark.parametrize("db", [42, 45, 50])
+@pytest.mark.parametrize("db", [42, 45, 49, 51])
 def test_a_psnr_is_hit_where_components_come_and_go(db, tmp_path):
     report = xvcomp.encode(
         _levels(), tmp_path / "c.mp4", target=xvcomp.Psnr(db), preset="fast", codec="libx265"
@@ -120,3 +120,36 @@ def test_above_the_ceiling_a_video_may_be_corrected(cheaper, tmp_path, monkeypat
     assert [group.codec for group in report.groups] == [cheaper]
     assert 70 <= report.set_psnr_db["mm"] <= 70.25
     np.testing.assert_allclose(xvcomp.open(path).r, ds.r, atol=0.1)
+
+
+def _rain() -> xr.Dataset:
+    """Few levels, whose edges cost a video much."""
+    rng = np.random.default_rng(1)
+    field = gaussian_filter(rng.normal(size=(12, 96, 96)), (1, 2, 2))
+    levels = np.rint(np.clip(field * 150 - 6, 0, 40)) * 2
+    values = levels.astype("u2")
+    return xr.Dataset({"rain": (("time", "y", "x"), values, {"units": "mm"})})
+
+
+@pytest.mark.parametrize("target", [xvcomp.Psnr(56), xvcomp.Bpppb(2.5)], ids=["psnr", "size"])
+def test_values_of_few_levels_stay_as_they_are_where_that_takes_less(target, tmp_path, monkeypatch):
+    options = {"target": target, "preset": "fast", "overwrite": True}
+    exact = xvcomp.encode(_rain(), tmp_path / "exact.mp4", **options)
+    for module in (quality, size):
+        monkeypatch.setattr(module, "is_exact_beyond", lambda *_: False)
+    video = xvcomp.encode(_rain(), tmp_path / "video.mp4", **options)
+    assert video.groups[0].codec != "none"
+    assert exact.groups[0].codec == "none"
+    assert exact.nbytes < video.nbytes
+    assert math.isinf(exact.groups[0].by_variable[0].psnr_db)
+
+
+def test_a_video_stays_where_exact_values_take_more(tmp_path, monkeypatch):
+    class Large:
+        nbytes = 10**9
+
+    monkeypatch.setattr(quality, "beyond_video", lambda *_: lambda q: [Large()])
+    target = xvcomp.Psnr(56)
+    report = xvcomp.encode(_rain(), tmp_path / "c.mp4", target=target, preset="fast")
+    assert report.groups[0].codec != "none"
+    assert 56 <= report.set_psnr_db["mm"] <= 56.25

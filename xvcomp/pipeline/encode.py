@@ -238,10 +238,10 @@ def _coding(
 
 
 def _transform(prepared: Prepared, plan: GroupPlan, step: float, least: int) -> Klt:
-    weights = np.tile(prepared.data.weights, plan.fold)
     if plan.transform == "none":
+        weights = np.tile(prepared.data.weights, plan.fold)
         return klt.identity(prepared.moments, weights)[0]
-    basis, variances = klt.fit(prepared.moments, weights)
+    basis, variances = prepared.basis(step)
     kept = np.flatnonzero(variances >= _negligible(prepared) * step**2)
     count = min(max(kept.size, least), len(variances))
     return klt.select(basis, np.arange(count))

@@ -11,13 +11,16 @@ from ..transforms import interpolating, post_filter, quantize, wiener
 from ..transforms.wiener import Evidence
 from .encoded import EncodedGroup
 from .prepare import Prepared, WindowData
-from .slabs import FILTER_SLAB, neighbourhoods, slabs
+from .slabs import neighbourhoods, slabs
 from .windows import Window
 
 __all__ = ["evidence_of", "learned", "pays"]
 
 _SAMPLES = 1 << 20
 """Samples of a group that are enough to learn from."""
+
+_PIECE = 1 << 14
+"""Samples that are drawn together."""
 
 
 def evidence_of(
@@ -65,7 +68,7 @@ def evidence_of(
 
 def _pieces(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
     frames, bands, height, width = shape
-    return slabs(frames, height, bands * width, FILTER_SLAB)
+    return slabs(frames, height, bands * width, _PIECE)
 
 
 def _counted(group: BandGroup, data: WindowData) -> NDArray[np.bool_] | None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 
 from .. import masks
 from ..spec import Interpolation, Klt
-from ..transforms import interpolating, klt
+from ..transforms import interpolating, klt, rotating
+from ..transforms.rotating import Patches
 from .parallel import cpu_count, map_ordered
 from .slabs import folded_slabs
 from .windows import GroupInput, VariableInput, Window, windows
@@ -60,6 +62,8 @@ class Prepared:
         Per variable.
     band_range : (ndarray, ndarray) of float64, shape (band,)
         Extremes of the folded, gap-free bands.
+    patches : rotating.Patches
+        Of the folded, gap-free bands.
     misfit : ndarray of float64, shape (band,), or None
         Of all windows of an interpolated group, see `WindowData`.
     stretch : float
@@ -76,10 +80,13 @@ class Prepared:
     moments: klt.Moments
     valid_counts: tuple[int, ...]
     band_range: tuple[NDArray[np.float64], NDArray[np.float64]]
+    patches: Patches
     misfit: NDArray[np.float64] | None = None
     stretch: float = 1.0
     cache: dict[tuple[int, int], WindowData] = field(default_factory=dict)
     ranges: dict[bytes, tuple[float, float]] = field(default_factory=dict)
+    bases: dict[int, tuple[Klt, NDArray[np.float64]]] = field(default_factory=dict)
+    lock: Lock = field(default_factory=Lock)
 
     def read(self, window: Window) -> WindowData:
         """Read a window, or take it from the cache."""
@@ -108,6 +115,21 @@ class Prepared:
         """Whether a coarse grid ranges much further than the field that it stands for."""
         low, high = np.fmin.reduce(self.valid_min), np.fmax.reduce(self.valid_max)
         return bool(self.span > _OVERSHOT * (high - low))
+
+    def basis(self, step: float) -> tuple[Klt, NDArray[np.float64]]:
+        """Return all components that suit a step, and their variances (see `rotating.fit`).
+
+        Steps within an octave share a basis, so that sizes and errors change smoothly with
+        the step.
+        """
+        octave = round(math.log2(step))
+        # Candidates that are tried side by side need the same one.
+        with self.lock:
+            if octave not in self.bases:
+                weights = np.tile(self.data.weights, self.fold)
+                found = rotating.fit(self.moments, weights, self.patches, 2.0**octave)
+                self.bases[octave] = found
+            return self.bases[octave]
 
     def extremes(self, transform: Klt) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the smallest and largest value of each component over the whole group."""
@@ -140,10 +162,11 @@ class Prepared:
 
     def _all_components(self, transform: Klt) -> Klt:
         """Return the basis that a transform was selected from, if it is this group's own."""
-        whole = klt.fit(self.moments, transform.weights.numpy())[0]
-        known = {_column_name(whole, k) for k in range(whole.n_components)}
         own = {_column_name(transform, k) for k in range(transform.n_components)}
-        return whole if own <= known else transform
+        for whole, _ in list(self.bases.values()):
+            if own <= {_column_name(whole, k) for k in range(whole.n_components)}:
+                return whole
+        return transform
 
     def _window(
         self, window: Window, transform: Klt
@@ -181,12 +204,10 @@ def prepare(data: GroupInput, *, span: int, block: tuple[int, int], fold: int = 
     """
     parts = windows(data.shape, span, block)
     keep = math.prod(data.shape) * _kept_per_sample(data) <= data.memory.keep_nbytes
-    first = _Scan.of(data, parts[0], fold, None, keep)
+    first = _Scan.of(data, parts[0], fold, keep)
     workers = data.memory.workers(math.prod(parts[0].shape) * data.shape[1], cpu_count())
     total, reads = first, [first.read]
-    for scan in map_ordered(
-        lambda w: _Scan.of(data, w, fold, first.moments.origin, keep), parts[1:], workers
-    ):
+    for scan in map_ordered(lambda w: _Scan.of(data, w, fold, keep, first), parts[1:], workers):
         total = total + scan
         reads.append(scan.read)
     prepared = Prepared(
@@ -199,6 +220,7 @@ def prepare(data: GroupInput, *, span: int, block: tuple[int, int], fold: int = 
         moments=total.moments,
         valid_counts=total.counts,
         band_range=(total.band_low, total.band_high),
+        patches=total.patches,
         misfit=total.misfit,
     )
     for part, read in zip(parts, reads, strict=True):
@@ -218,6 +240,7 @@ class _Scan:
     band_low: NDArray[np.float64]
     band_high: NDArray[np.float64]
     moments: klt.Moments
+    patches: Patches
     misfit: NDArray[np.float64] | None
     read: WindowData | None = None
 
@@ -227,8 +250,8 @@ class _Scan:
         data: GroupInput,
         window: Window,
         fold: int,
-        origin: NDArray[np.float64] | None,
         keep: bool,
+        first: "_Scan | None" = None,
     ) -> "_Scan":
         stored = _stored(data, window)
         pairs = list(zip(data.variables, stored, strict=True))
@@ -239,10 +262,13 @@ class _Scan:
             values if mask.all() else values[mask]
             for values, mask in zip(stored, valid, strict=True)
         ]
-        if origin is None:
-            first = next(folded_slabs(read.filled, fold))
-            origin = first.mean(axis=(0, 2, 3), dtype=np.float64)
+        if first is None:
+            side = rotating.side_of(*read.filled.shape[2:])
+            origin = next(folded_slabs(read.filled, fold)).mean(axis=(0, 2, 3), dtype=np.float64)
+        else:
+            side, origin = first.patches.side, first.moments.origin
         low, high, moments = _bands(read.filled, fold, origin)
+        share = math.prod(window.shape) / math.prod((data.shape[0], *data.shape[2:]))
         return cls(
             specials,
             tuple(float(v.min()) if v.size else np.nan for v in kept),
@@ -251,6 +277,7 @@ class _Scan:
             low,
             high,
             moments,
+            Patches.of(read.filled, fold, origin, side=side, share=share, seed=window.key),
             read.misfit,
             read if keep else None,
         )
@@ -264,6 +291,7 @@ class _Scan:
             np.minimum(self.band_low, other.band_low),
             np.maximum(self.band_high, other.band_high),
             self.moments + other.moments,
+            self.patches + other.patches,
             None if self.misfit is None or other.misfit is None else self.misfit + other.misfit,
         )
 

@@ -4,6 +4,7 @@ Whole windows of float64 would take several times the memory of the samples them
 and pass through it once per operation.
 """
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,10 +15,10 @@ from numpy.typing import NDArray
 from .. import planes
 from ..spec import BandGroup, Klt, Layout, Planes, Quantization
 from ..transforms import folding, interpolating, klt, post_filter, quantize
+from .parallel import map_ordered
 from .samples import VariableForm, clip, to_dtype
 
 __all__ = [
-    "FILTER_SLAB",
     "band_slabs",
     "cast_into",
     "codes_of",
@@ -30,8 +31,9 @@ __all__ = [
 _SLAB = 1 << 17
 """Samples of a slab: a megabyte of float64."""
 
-FILTER_SLAB = 1 << 14
-"""The same where each sample has all kinds of neighbours beside it."""
+_FILTER_SLAB = 1 << 16
+"""The same where each sample has all kinds of neighbours beside it: larger than a cache, but the
+interpreter is in the way of other threads less often."""
 
 _Frames = NDArray[np.float64]
 
@@ -136,10 +138,18 @@ def _coded_slabs(
         yield from _unfiltered_slabs(group, streams, shape)
         return
     time, height, _ = shape
-    for start in range(0, time, group.window):
-        for span, values, levels in neighbourhoods(group, streams, shape, start):
-            _filter(group, values, levels)
-            yield span, slice(0, height), values
+
+    def filtered(part: tuple[slice, _Frames, _Frames]) -> tuple[slice, _Frames]:
+        span, values, levels = part
+        _filter(group, values, levels)
+        return span, values
+
+    parts = itertools.chain.from_iterable(
+        neighbourhoods(group, streams, shape, start) for start in range(0, time, group.window)
+    )
+    # A part may be all that is decoded, and the filter is most of the work.
+    for span, values in map_ordered(filtered, parts):
+        yield span, slice(0, height), values
 
 
 def _filter(group: BandGroup, values: _Frames, levels: _Frames) -> None:
@@ -147,7 +157,7 @@ def _filter(group: BandGroup, values: _Frames, levels: _Frames) -> None:
     frames, bands, height, width = values.shape
     widths = _widths(group)
     assert group.post_filter  # only then it is called
-    for span, rows in slabs(frames, height, bands * width, FILTER_SLAB):
+    for span, rows in slabs(frames, height, bands * width, _FILTER_SLAB):
         near = post_filter.around(levels, span, rows)
         post_filter.correct(values[span, :, rows], near, group.post_filter, widths)
 

@@ -14,7 +14,7 @@ from ..jobs import Job, NotInterpolated, QualitySet, step_of
 from ..pipeline import Correction, EncodedGroup, Window, trial
 from .common import Teller, interpolated_names, is_interpolated
 
-__all__ = ["beyond_video"]
+__all__ = ["beyond_video", "is_exact_beyond"]
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +44,14 @@ def beyond_video(quality_set: QualitySet, teller: Teller) -> Callable[[float], l
         return quality_set.encoded
 
     return encode
+
+
+def is_exact_beyond(quality_set: QualitySet, q: float) -> bool:
+    """Say whether `beyond_video` would keep all values of a set as they are at a quality."""
+    step = step_of(q, quality_set.peak)
+    return all(
+        mean_correction(job.own_step(step), job.prepared) is None for job in quality_set.jobs
+    )
 
 
 class _Beyond:

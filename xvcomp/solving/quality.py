@@ -11,7 +11,7 @@ from ..pipeline import EncodedGroup
 from ..presearch import presearched
 from ..search import Goal, Point, search
 from ..spec import Ssim
-from .beyond import beyond_video
+from .beyond import beyond_video, is_exact_beyond
 from .common import (
     PSNR_DB_PER_DB,
     PSNR_WINDOW_DB,
@@ -72,15 +72,25 @@ def solve_psnr(quality_set: QualitySet, db: float, teller: Teller) -> None:
             raise
         _search_beyond_video(quality_set, goal, teller)
     else:
-        if _might_do_without(quality_set):
+        if is_asked_for(quality_set.jobs) or is_interpolated(quality_set.jobs):
+            return
+        if is_exact_beyond(quality_set, goal.aim):
+            _or_exact(quality_set, goal, teller)
+        elif _might_do_without(quality_set):
             _or_beyond_video(quality_set, goal, teller)
+
+
+def _or_exact(quality_set: QualitySet, goal: Goal, teller: Teller) -> None:
+    """Keep all values as they are where that takes less: those of few levels are soon told."""
+    video = quality_set.encoded
+    exact = beyond_video(quality_set, teller)(goal.aim)
+    if _nbytes(video) <= _nbytes(exact):
+        take(quality_set.jobs, video)
 
 
 def _might_do_without(quality_set: QualitySet) -> bool:
     """Say whether steps that are predicted, or correct a video, may be smaller than this video."""
     jobs = quality_set.jobs
-    if is_asked_for(jobs) or is_interpolated(jobs):
-        return False
     samples = sum(math.prod(job.prepared.data.shape) for job in jobs)
     bits = 8 * _nbytes(quality_set.encoded) / samples
     is_thorough = all(job.plan.preset == "best" for job in jobs)

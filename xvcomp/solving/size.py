@@ -11,7 +11,7 @@ from ..pipeline import EncodedGroup
 from ..presearch import presearched
 from ..search import Point, search
 from ..spec import Bpppb, Ratio, Target
-from .beyond import beyond_video
+from .beyond import beyond_video, is_exact_beyond
 from .common import (
     SIZE_GOAL,
     SIZE_OCTAVES_PER_DB,
@@ -95,7 +95,9 @@ def solve_size(sets: Sequence[QualitySet], whole: Whole, target: Target, teller:
     except TargetError as error:
         raise _too_large(budget, error) from None
     is_short = found.finest and found.value < SIZE_GOAL.low
-    is_fine = is_below_qp_0(found.payload) and not is_interpolated(chosen)
+    # Values of few levels take less as they are than as a fine video.
+    is_exact = all(is_exact_beyond(each, found.q) for each in sets)
+    is_fine = (is_below_qp_0(found.payload) or is_exact) and not is_interpolated(chosen)
     if (is_short or is_fine) and not is_asked_for(chosen):
         _spend_better(sets, _finer(whole, budget, found.q, teller))
 

@@ -19,7 +19,16 @@ from ..spec import Array, Klt
 from . import per_band
 from .products import gram, multiply
 
-__all__ = ["Moments", "fit", "forward", "identity", "inverse", "select"]
+__all__ = [
+    "Moments",
+    "eigenvectors",
+    "fit",
+    "forward",
+    "identity",
+    "inverse",
+    "of_vectors",
+    "select",
+]
 
 _SHIFT = 14
 """Entries lie in [-1, 1]: 14 bits after the point fit int16, which keeps the matrix small."""
@@ -79,11 +88,44 @@ def fit(moments: Moments, weights: NDArray[np.float64]) -> tuple[Klt, NDArray[np
     variances : ndarray of float64, shape (component,)
         In squared weighted units.
     """
+    return of_vectors(eigenvectors(moments, weights)[0], moments, weights)
+
+
+def eigenvectors(
+    moments: Moments, weights: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the KLT's vectors as columns, and their variances, the strongest first.
+
+    The parameters are those of `fit`.
+    """
+    variances, vectors = np.linalg.eigh(moments.covariance * np.outer(weights, weights))
+    return vectors[:, ::-1], np.maximum(variances[::-1], 0.0)
+
+
+def of_vectors(
+    vectors: NDArray[np.float64], moments: Moments, weights: NDArray[np.float64]
+) -> tuple[Klt, NDArray[np.float64]]:
+    """Make a transform of orthonormal vectors.
+
+    Parameters
+    ----------
+    vectors : ndarray of float64, shape (band, component)
+        In any order, and of any sign.
+    moments : Moments
+    weights : ndarray of float64, shape (band,)
+
+    Returns
+    -------
+    Klt
+        With its components by falling variance.
+    variances : ndarray of float64, shape (component,)
+        In squared weighted units.
+    """
     covariance = moments.covariance * np.outer(weights, weights)
-    variances, vectors = np.linalg.eigh(covariance)
-    order = np.argsort(variances)[::-1]
+    variances = np.einsum("bk,bk->k", vectors, covariance @ vectors)
+    order = np.argsort(variances, kind="stable")[::-1]
     vectors = vectors[:, order]
-    # An eigenvector's sign is arbitrary: fix it, so that every LAPACK gives one file.
+    # A vector's sign is arbitrary: fix it, so that every LAPACK gives one file.
     peaks = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=0)[None], axis=0)
     vectors = vectors * np.where(peaks < 0, -1.0, 1.0)
     matrix = np.rint(vectors * 2**_SHIFT).astype(np.int16)

@@ -133,25 +133,38 @@ def features(levels: NDArray[np.float64]) -> NDArray[np.float64]:
         (1, 1, 0), (1, 1, 1). Of each the two, four or eight neighbours minus as often the
         sample.
     """
+    sums = _sums(levels)
+    found, centre = sums[:, :TAPS], sums[:, TAPS]
+    for tap, count in enumerate(_COUNTS):
+        found[:, tap] -= count * centre
+    return found
+
+
+_COUNTS = (2, 2, 2, 2, 2, 2, 4, 4, 4, 2, 4, 4, 8)
+"""Neighbours of each kind."""
+
+
+def _sums(levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Add up the neighbours of each kind; after the kinds come the samples themselves."""
     same, adjacent = levels[:, 1:-1], levels[:, :-2] + levels[:, 2:]
-    centre, columns = _inner_x(same), [_beside(same, distance) for distance in (1, 2, 3)]
-    near, next_to_near = _inner_x(adjacent), _beside(adjacent, 1)
-    sums = (
-        *((2, _inner_y(each)) for each in columns),
-        *((2, _above(centre, distance)) for distance in (1, 2, 3)),
-        (4, _above(columns[0], 1)),
-        (4, _above(columns[1], 1)),
-        (4, _above(columns[0], 2)),
-        (2, _inner_y(near)),
-        (4, _inner_y(next_to_near)),
-        (4, _above(near, 1)),
-        (8, _above(next_to_near, 1)),
+    centre, near = _inner_x(same), _inner_x(adjacent)
+    beside = [_beside(same, distance) for distance in (1, 2, 3)]
+    next_to_near = _beside(adjacent, 1)
+    bands, time, height, width = _inner_y(centre).shape
+    found = np.empty((bands, TAPS + 1, time, height, width))
+    level = ((0, beside[0]), (1, beside[1]), (2, beside[2]), (9, near), (10, next_to_near))
+    for tap, each in (*level, (TAPS, centre)):
+        found[:, tap] = _inner_y(each)
+    across = (
+        *((3, centre, 1), (4, centre, 2), (5, centre, 3)),
+        *((6, beside[0], 1), (7, beside[1], 1), (8, beside[0], 2)),
+        *((11, near, 1), (12, next_to_near, 1)),
     )
-    multiples = {count: _inner_y(centre) * count for count in (2, 4, 8)}
-    bands, *rest = multiples[2].shape
-    found = np.empty((bands, TAPS, *rest))
-    for tap, (count, total) in enumerate(sums):
-        np.subtract(total, multiples[count], out=found[:, tap])
+    for tap, each, distance in across:
+        above, below = (
+            each[..., top : top + height, :] for top in (_MARGIN - distance, _MARGIN + distance)
+        )
+        np.add(above, below, out=found[:, tap])
     return found
 
 
@@ -160,11 +173,6 @@ def _beside(levels: NDArray[np.float64], distance: int) -> NDArray[np.float64]:
     low, high = _MARGIN - distance, levels.shape[-1] - _MARGIN
     left, right = levels[..., low : high - distance], levels[..., _MARGIN + distance :]
     return np.asarray(left + right[..., : left.shape[-1]])
-
-
-def _above(levels: NDArray[np.float64], distance: int) -> NDArray[np.float64]:
-    """Add the neighbours above and below, for all but the margins."""
-    return _beside(levels.swapaxes(-1, -2), distance).swapaxes(-1, -2)
 
 
 def _inner_x(levels: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -218,13 +226,16 @@ def correct(
     time, bands, height, width = values.shape
     weights = post_filter.weights.numpy().astype(np.float64)
     classes, sources = weights.shape[1:3]
-    kinds = features(levels).reshape(bands, TAPS, -1)
+    # Differences from the sample are left to the weights: one more, of the sample itself.
+    of_sample = -(weights @ np.array(_COUNTS, dtype=np.float64))[..., None]
+    weights = np.concatenate([weights, of_sample], axis=-1)
+    kinds = _sums(levels).reshape(bands, TAPS + 1, -1)
     if sources == 1:
-        each = np.broadcast_to(weights[:, :, 0], (bands, classes, TAPS))
+        each = np.broadcast_to(weights[:, :, 0], (bands, classes, TAPS + 1))
         sums = np.stack([multiply(own, near) for own, near in zip(each, kinds, strict=True)])
     else:
-        flat = weights.reshape(bands * classes, bands * TAPS)
-        sums = multiply(flat, kinds.reshape(bands * TAPS, -1)).reshape(bands, classes, -1)
+        flat = weights.reshape(bands * classes, -1)
+        sums = multiply(flat, kinds.reshape(bands * (TAPS + 1), -1)).reshape(bands, classes, -1)
     chosen = sums[:, 0]
     if classes > 1:
         lively = activity(levels).reshape(bands, -1)
