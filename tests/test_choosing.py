@@ -15,7 +15,9 @@ from xvcomp.estimating import folding_gain
 from xvcomp.excerpts import cropped, sample_of
 from xvcomp.jobs import quality_of, start_quality, step_of
 from xvcomp.pipeline import GroupInput, VariableInput
+from xvcomp.planner import choices
 from xvcomp.planner import plan as make_plan
+from xvcomp.results import Override
 
 
 def _slow_cycle(time=240, height=33, width=49):
@@ -352,3 +354,31 @@ def test_a_sample_of_large_frames_shows_four_places(size):
         assert places.min() < length / 2 < places.max()
     part = sample.variables[0].read(slice(0, 1), slice(20, 50), slice(7, 60))[0, 0]
     np.testing.assert_array_equal(part, found[20:50, 7:60])
+
+
+@pytest.mark.parametrize(
+    ("preset", "time", "expected"),
+    [
+        ("best", 6, (1, 2, 4, 6, 8)),
+        ("best", 17, (1, 2, 4, 8)),
+        ("best", 1, (1, 2, 4, 8)),
+        ("balanced", 6, (1, 4, 8)),
+        ("fast", 6, ()),
+    ],
+)
+def test_all_frames_of_a_short_series_may_be_folded_into_one(preset, time, expected):
+    assert choices.folds_to_try(Override(), preset, time, 13, "time") == expected
+
+
+def test_only_foldings_that_leave_frames_to_predict_from_are_tried_or_a_single_frame():
+    assert choosing._folds((1, 2, 4, 6, 8), 6) == [6]
+    assert choosing._folds((1, 2, 4, 8, 16), 16) == [2, 4, 16]
+
+
+def test_two_trials_of_a_candidate_tell_what_a_bit_is_worth_only_if_they_differ():
+    def measured(nbytes: float, noise_db: float) -> choosing.Trial:
+        return choosing.Trial(plan=None, nbytes=nbytes, noise_db=noise_db)
+
+    assert choosing._slope_between(measured(1000, 50), measured(2000, 46)) == pytest.approx(4)
+    assert choosing._slope_between(measured(1000, 50), measured(1100, 46)) is None
+    assert choosing._slope_between(measured(1000, 50), measured(2000, 51)) == 2.0

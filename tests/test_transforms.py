@@ -47,6 +47,24 @@ def test_components_are_uncorrelated_and_sorted_by_variance():
     assert (np.diff(variances) <= 0).all()
 
 
+@pytest.mark.parametrize("octaves", [3, 9, 12])
+def test_entries_are_as_short_as_the_step_allows(octaves):
+    values = _values(6, size=100.0)
+    moments = klt.Moments.of(values, values.mean(axis=(0, 2, 3)))
+    weights = np.ones(6)
+    vectors, variances = klt.eigenvectors(moments, weights)
+    step = float(np.sqrt(variances[0])) / 2**octaves
+    basis, _ = klt.of_vectors(vectors, moments, weights, step)
+    assert basis.matrix.numpy().dtype == (np.int8 if octaves <= 7 else np.int16)
+    components = klt.forward(values, basis)
+    covariance = np.cov(np.moveaxis(components, 1, 0).reshape(6, -1))
+    # The strongest component leaks into the weak ones by less than a step.
+    assert np.abs(covariance[0, 1:]).max() < step * np.sqrt(variances[0])
+    # Rounding the matrix costs no error.
+    back = klt.inverse(components / step, basis, step)
+    np.testing.assert_allclose(back, values, rtol=1e-6)
+
+
 def test_the_inverse_does_not_depend_on_the_order_of_summation():
     rng = np.random.default_rng(0)
     basis, _ = _fit(_values(8))

@@ -36,6 +36,9 @@ __all__ = ["Trial", "choose", "reaches_further", "span_of", "stretch_of", "tries
 
 _log = logging.getLogger(__name__)
 
+_TELLING = 0.3
+"""Octaves of size between two trials whose presets differ, so that they tell a slope."""
+
 _SLOPE_STEP = 1.35
 """The slope is measured between the step and one wider by this: about 2 dB."""
 
@@ -66,7 +69,7 @@ _PROMISING = 0.75
 _ALIKE = 1.05
 """Of foldings whose estimates differ by less, the smallest is tried: it reads faster."""
 
-_CLOSE, _CLOSE_FOLD = 1.4, 1.15
+_CLOSE, _CLOSE_FOLD = 1.4, 1.3
 """Codecs and foldings whose sizes differ less by quicker trials are compared at the preset."""
 
 _RIVALS = 3
@@ -353,7 +356,7 @@ class _Trials:
             except CodecError as error:
                 _log.warning("%s is not compared again: %s", rival.plan.codec, error)
                 continue
-            gain = 1 - self._size_ratio(theirs, own)
+            gain = 1 - self._size_ratio(theirs, own, _slope_between(rival, theirs))
             if gain > 1 - _MARGIN:
                 what = "fold" if rival.plan.codec == best.plan.codec else "codec"
                 why = f"a trial: {gain:.0%} below {_name(best.plan, what)}"
@@ -375,12 +378,14 @@ class _Trials:
                 found.append((ratio, each))
         return [each for _, each in sorted(found, key=lambda pair: pair[0])][:_RIVALS]
 
-    def _size_ratio(self, one: Trial, other: Trial) -> float:
+    def _size_ratio(self, one: Trial, other: Trial, slope: float | None = None) -> float:
         """Return the ratio of two candidates' sizes at the same error.
 
         Where every slope tells the same, the ratio nearest to 1 is returned, and the slope
-        is not measured.
+        is not measured, if none is known.
         """
+        if slope is not None:
+            return _at_slope(one, other, slope)
         steep, flat = (_at_slope(one, other, slope) for slope in _DB_PER_OCTAVE)
         if max(steep, flat) < _MARGIN:
             return max(steep, flat)
@@ -397,8 +402,20 @@ class _Trials:
             second = self._encoded(first.plan, wider)
             octaves = math.log2(first.nbytes / second.nbytes)
             slope = (second.noise_db - first.noise_db) / octaves if octaves > 0 else 6.0
-            self._slope = min(max(slope, _DB_PER_OCTAVE[0]), _DB_PER_OCTAVE[1])
+            self._slope = _plausible(slope)
         return self._slope
+
+
+def _slope_between(one: Trial, other: Trial) -> float | None:
+    """Return what a bit is worth between two trials of a candidate, if they tell."""
+    octaves = math.log2(other.nbytes / one.nbytes)
+    if abs(octaves) < _TELLING:
+        return None
+    return _plausible((one.noise_db - other.noise_db) / octaves)
+
+
+def _plausible(slope: float) -> float:
+    return min(max(slope, _DB_PER_OCTAVE[0]), _DB_PER_OCTAVE[1])
 
 
 def _at_slope(one: Trial, other: Trial, db_per_octave: float) -> float:
@@ -476,8 +493,8 @@ def _neighbours(folds: Sequence[int], fold: int) -> list[int]:
 
 
 def _folds(folds: Sequence[int], time: int) -> list[int]:
-    """Leave out what leaves too few frames for a video to predict from."""
-    return [fold for fold in folds if fold > 1 and time // fold >= 4]
+    """Leave out what leaves too few frames for a video to predict from, but for a single one."""
+    return [fold for fold in folds if fold > 1 and (time // fold >= 4 or fold == time)]
 
 
 def _folded(plan: GroupPlan, fold: int, data: GroupInput) -> GroupPlan:

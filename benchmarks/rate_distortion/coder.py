@@ -23,11 +23,14 @@ class Encoded:
     """Bytes that count, and how to get the values back.
 
     ``decode`` returns unpacked values, shape (time, band, y, x), as a reader would see them.
+    ``read`` is what a user of the coder calls for them: ``decode`` without what the benchmark
+    adds to compare cubes (casts to the stored dtype and back). Without it, it is ``decode``.
     ``overhead_seconds`` is what the benchmark itself spent inside ``encode``, not the coder.
     """
 
     nbytes: int
     decode: Callable[[], NDArray[np.float64]]
+    read: Callable[[], object] | None = None
     notes: Mapping[str, str | int] = field(default_factory=dict)
     overhead_seconds: float = 0.0
 

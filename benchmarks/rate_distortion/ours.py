@@ -5,8 +5,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
+import xarray as xr
 
 from .coder import BIG, Coder, Encoded, Setting
 from .cubes import Cube
@@ -57,17 +56,21 @@ class Xvcomp(Coder):
                 overwrite=True,
             )
             data = path.read_bytes()
-        return Encoded(nbytes=len(data), decode=lambda: _decode(cube, data))
+        return Encoded(
+            nbytes=len(data),
+            decode=lambda: cube.from_dataset(_read(data)),
+            read=lambda: _read(data),
+        )
 
 
-def _decode(cube: Cube, data: bytes) -> NDArray[np.float64]:
+def _read(data: bytes) -> xr.Dataset:
     import xvcomp
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "cube.mp4"
         path.write_bytes(data)
         with xvcomp.open(path, decode_cf=False) as dataset:
-            return cube.from_dataset(dataset.load())
+            return dataset.load()
 
 
 def _target(cube: Cube, setting: Setting) -> object:

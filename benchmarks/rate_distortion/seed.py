@@ -54,7 +54,7 @@ class Seed(Coder):
         codes, low, span = _stretch(values if pca is None else _project(values, *pca))
         streams = [_encode_checked(triple, "yuv444p12le", setting) for triple in _triples(codes)]
 
-        def decode() -> NDArray[np.float64]:
+        def read() -> NDArray[np.float64]:
             frames = np.concatenate(
                 [_decode(stream.data, "gbrp12le") for stream in streams], axis=1
             )
@@ -62,9 +62,9 @@ class Seed(Coder):
             if pca is not None:
                 basis, mean = pca
                 back = np.einsum("tkyx,kb->tbyx", back, basis) + mean
-            return cube.snap(back)
+            return back
 
-        return _encoded(streams, decode)
+        return _encoded(streams, read, cube)
 
 
 class GrayX265(Coder):
@@ -83,13 +83,13 @@ class GrayX265(Coder):
         bands = [codes[:, band : band + 1] for band in range(codes.shape[1])]
         streams = [_encode_checked(band, "gray12le", setting) for band in bands]
 
-        def decode() -> NDArray[np.float64]:
+        def read() -> NDArray[np.float64]:
             frames = np.concatenate(
                 [_decode(stream.data, "gray12le") for stream in streams], axis=1
             )
-            return cube.snap(frames / _MAX_CODE * span + low)
+            return frames / _MAX_CODE * span + low
 
-        return _encoded(streams, decode)
+        return _encoded(streams, read, cube)
 
 
 def _crf_ladder(cube: Cube) -> list[Setting]:
@@ -107,14 +107,17 @@ class _Stream:
     scalar: bool
 
 
-def _encoded(streams: list[_Stream], decode: Callable[[], NDArray[np.float64]]) -> Encoded:
+def _encoded(
+    streams: list[_Stream], read: Callable[[], NDArray[np.float64]], cube: Cube
+) -> Encoded:
     repeats = sum(stream.attempts - 1 for stream in streams)
     notes: dict[str, str | int] = {"repeated_encodes": repeats} if repeats else {}
     if any(stream.scalar for stream in streams):
         notes["recipe"] = "crashes at this width; run without x265's vector code (asm=0), slower"
     return Encoded(
         nbytes=sum(len(stream.data) for stream in streams),
-        decode=decode,
+        decode=lambda: cube.snap(read()),
+        read=read,
         notes=notes,
         overhead_seconds=sum(stream.overhead_seconds for stream in streams),
     )

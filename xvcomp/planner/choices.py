@@ -16,18 +16,26 @@ _LEAST_BLOCK = 64
 _LEAST_GOP = 8
 _EVEN = 8
 _FOLDS = {"balanced": (1, 4, 8, 16, 24), "best": (1, 2, 4, 8, 16, 24, 32)}
+_SHORT = 16
 _LIGHT_GOP_SAMPLES = 4_000_000
 _LONGEST_GOP = 256
 _GOPS = {"fast": 48, "balanced": 96, "best": 256}
 _MAX_KLT_BANDS = 128
 
 
-def folds_to_try(own: Override, preset: str, bands: int, frame_dim: str | None) -> tuple[int, ...]:
-    """Return the temporal foldings that a trial may choose from, in rising order."""
+def folds_to_try(
+    own: Override, preset: str, time: int, bands: int, frame_dim: str | None
+) -> tuple[int, ...]:
+    """Return the temporal foldings that a trial may choose from, in rising order.
+
+    A series so short that all of its frames may become one is tried that way by ``best``.
+    """
     asked = own.fold is not None or own.transform is not None or own.gop is not None
     if asked or preset == "fast" or frame_dim is None:
         return ()
-    return tuple(fold for fold in _FOLDS[preset] if fold * bands <= _MAX_KLT_BANDS)
+    whole = (time,) if preset == "best" and 1 < time <= _SHORT else ()
+    folds = sorted({*_FOLDS[preset], *whole})
+    return tuple(fold for fold in folds if fold * bands <= _MAX_KLT_BANDS)
 
 
 def bit_depth(own: Override, codec: str, encoders: Encoders) -> tuple[int, str]:

@@ -189,7 +189,7 @@ def _lossy_group(
         },
         codecs=encoders_to_try(own, preset, goal, encoders),
         fallback=replacements(own, codec, goal, encoders),
-        folds=choices.folds_to_try(own, preset, bands, axes[0]),
+        folds=choices.folds_to_try(own, preset, time, bands, axes[0]),
     )
 
 

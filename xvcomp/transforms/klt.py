@@ -10,6 +10,7 @@ stay below 2**53 and are exact in float64, whatever the order of summation or th
 What follows is one multiplication and one addition per sample.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +33,9 @@ __all__ = [
 
 _SHIFT = 14
 """Entries lie in [-1, 1]: 14 bits after the point fit int16, which keeps the matrix small."""
+
+_SHORT_SHIFT = 7
+"""Bits after the point of entries that fit int8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,10 @@ def eigenvectors(
 
 
 def of_vectors(
-    vectors: NDArray[np.float64], moments: Moments, weights: NDArray[np.float64]
+    vectors: NDArray[np.float64],
+    moments: Moments,
+    weights: NDArray[np.float64],
+    step: float = 0.0,
 ) -> tuple[Klt, NDArray[np.float64]]:
     """Make a transform of orthonormal vectors.
 
@@ -113,6 +120,10 @@ def of_vectors(
         In any order, and of any sign.
     moments : Moments
     weights : ndarray of float64, shape (band,)
+    step : float
+        Of the quantiser, in weighted units. Entries are rounded as much as hardly shows at this
+        step: `forward` takes the rounding into account, so that it costs no error, but strong
+        components leak into weak ones.
 
     Returns
     -------
@@ -128,8 +139,22 @@ def of_vectors(
     # A vector's sign is arbitrary: fix it, so that every LAPACK gives one file.
     peaks = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=0)[None], axis=0)
     vectors = vectors * np.where(peaks < 0, -1.0, 1.0)
-    matrix = np.rint(vectors * 2**_SHIFT).astype(np.int16)
-    return _klt(matrix, _SHIFT, moments.mean, weights), np.maximum(variances[order], 0.0)
+    shift = _shift(math.sqrt(max(0.0, variances[order[0]])), step)
+    rounded = np.rint(vectors * 2**shift)
+    matrix: NDArray[np.signedinteger] = (
+        rounded.clip(max=2**shift - 1).astype(np.int8)
+        if shift == _SHORT_SHIFT
+        else rounded.astype(np.int16)
+    )
+    return _klt(matrix, shift, moments.mean, weights), np.maximum(variances[order], 0.0)
+
+
+def _shift(strongest: float, step: float) -> int:
+    """Return the bits after the point at which what leaks is less than rounding to steps."""
+    if not (step > 0 and math.isfinite(strongest)):
+        return _SHIFT
+    wanted = math.ceil(math.log2(max(strongest / step, 1.0)))
+    return min(max(wanted, _SHORT_SHIFT), _SHIFT)
 
 
 def identity(moments: Moments, weights: NDArray[np.float64]) -> tuple[Klt, NDArray[np.float64]]:
@@ -140,7 +165,7 @@ def identity(moments: Moments, weights: NDArray[np.float64]) -> tuple[Klt, NDArr
 
 
 def _klt(
-    matrix: NDArray[np.int16],
+    matrix: NDArray[np.signedinteger],
     shift: int,
     means: NDArray[np.float64],
     weights: NDArray[np.float64],

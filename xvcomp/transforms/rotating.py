@@ -42,16 +42,16 @@ _SIDES = (32, 16, 8)
 _EDGES = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 """Where bands of frequencies begin, in half waves per `_SIDES[0]` pixels."""
 
-_SAMPLES = 1 << 20
-"""Samples of all patches: enough to tell, and quick."""
+_SAMPLES, _MOST_SAMPLES = 1 << 18, 1 << 20
+"""Samples of all patches that are enough to tell, where that makes enough of them, and the most."""
 
-_MOST_PATCHES = 384
+_ENOUGH = 32
 _LEAST_PATCHES = 4
 
 _FLOOR = 0.1
 """Variance that takes about half a bit, in squared steps: the error of rounding is 1/12."""
 
-_MOST_COMPONENTS = 64
+_MOST_COMPONENTS = 32
 """Components that are turned; the work grows with the square."""
 
 _NEGLIGIBLE = 1e-3
@@ -155,7 +155,8 @@ def side_of(height: int, width: int) -> int:
 
 
 def _count(bands: int, side: int) -> int:
-    return min(_MOST_PATCHES, _SAMPLES // (bands * side * side))
+    size = bands * side * side
+    return max(_SAMPLES // size, min(_ENOUGH, _MOST_SAMPLES // size))
 
 
 def fit(
@@ -190,7 +191,7 @@ def fit(
             seen = _Seen.of(patches, scaled.astype(np.float32))
         if np.isfinite(seen.covariances).all():
             vectors = np.hstack([turned @ seen.best_turn(), vectors[:, turned.shape[1] :]])
-    return klt.of_vectors(vectors, moments, weights)
+    return klt.of_vectors(vectors, moments, weights, step)
 
 
 @dataclass(slots=True)
@@ -239,17 +240,20 @@ class _Seen:
         """Turn one pair, if that gains; says whether it did."""
         seen = self.covariances
         a, b, c = seen[one, one], seen[other, other], 2 * seen[one, other]
+        now = float(np.log((1 + a) * (1 + b)) @ self.counts)
+        if _gain_nearby(a, b, c, self.counts) < now * _LEAST_GAIN:
+            return False
 
         def bits(angles: NDArray[np.floating]) -> _Floats:
             cosine, sine = (f(angles).astype(np.float32)[:, None] for f in (np.cos, np.sin))
             first = np.maximum(cosine**2 * a + sine**2 * b - cosine * sine * c, 0)
             second = np.maximum(a + b - first, 0)
-            return np.asarray(np.log2((1 + first) * (1 + second)) @ self.counts)
+            return np.asarray(np.log((1 + first) * (1 + second)) @ self.counts)
 
         coarse = _COARSE[bits(_COARSE).argmin()]
         fine = bits(coarse + _FINE)
         angle = coarse + _FINE[fine.argmin()]
-        if not fine.min() < bits(np.zeros(1))[0] * (1 - _LEAST_GAIN):
+        if not fine.min() < now * (1 - _LEAST_GAIN):
             return False
         rotation = np.array(
             [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
@@ -260,6 +264,14 @@ class _Seen:
         seen[:, pair] = np.einsum("pq,aqn->apn", narrow, seen[:, pair])
         turn[:, pair] = turn[:, pair] @ rotation.T
         return True
+
+
+def _gain_nearby(a: _Floats, b: _Floats, c: _Floats, counts: _Floats) -> float:
+    """Return what the best small turn of a pair saves, in nats; infinite where none can tell."""
+    p, q = 1 / (1 + a), 1 / (1 + b)
+    slope = float((c * (q - p)) @ counts)
+    bend = float((2 * (b - a) * (p - q) - c**2 * (p**2 + q**2)) @ counts)
+    return slope**2 / (2 * bend) if bend > 0 else math.inf
 
 
 def _components(patches: _Floats, analysis: _Floats) -> _Floats:
