@@ -1,6 +1,7 @@
 """Trials find what pays for a kind of data, and leave alone what a user decided."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -371,8 +372,13 @@ def test_all_frames_of_a_short_series_may_be_folded_into_one(preset, time, expec
 
 
 def test_only_foldings_that_leave_frames_to_predict_from_are_tried_or_a_single_frame():
-    assert choosing._folds((1, 2, 4, 6, 8), 6) == [6]
-    assert choosing._folds((1, 2, 4, 8, 16), 16) == [2, 4, 16]
+    def tried(preset: str, folds: tuple[int, ...], time: int) -> list[int]:
+        return choosing._folds(SimpleNamespace(preset=preset, folds=folds), time)
+
+    assert tried("best", (1, 2, 4, 6, 8), 6) == [6]
+    assert tried("best", (1, 2, 4, 8, 16), 16) == [2, 4, 16]
+    assert tried("best", (1, 2, 4, 8, 16, 24), 24) == [2, 4]
+    assert tried("balanced", (1, 4, 8, 16, 24), 4) == []
 
 
 def test_two_trials_of_a_candidate_tell_what_a_bit_is_worth_only_if_they_differ():
@@ -381,4 +387,5 @@ def test_two_trials_of_a_candidate_tell_what_a_bit_is_worth_only_if_they_differ(
 
     assert choosing._slope_between(measured(1000, 50), measured(2000, 46)) == pytest.approx(4)
     assert choosing._slope_between(measured(1000, 50), measured(1100, 46)) is None
-    assert choosing._slope_between(measured(1000, 50), measured(2000, 51)) == 2.0
+    # Larger, and worse: that tells nothing.
+    assert choosing._slope_between(measured(1000, 50), measured(2000, 51)) is None

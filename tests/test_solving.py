@@ -13,7 +13,7 @@ from xvcomp.solving import beyond, quality, size
 
 def _levels() -> xr.Dataset:
     """Two frames of three smooth levels: a component more or less is worth several dB."""
-    y, x = np.mgrid[:120, :160] / 120
+    y, x = np.mgrid[:360, :480] / 360
     frames = [
         [
             1000 * (5 - level)
@@ -36,7 +36,7 @@ def _noisy(dtype: str = "f4") -> xr.Dataset:
     return xr.Dataset({"v": (("time", "y", "x"), values.astype(dtype), {"units": "K"})})
 
 
-@pytest.mark.parametrize("db", [42, 45, 49, 51])
+@pytest.mark.parametrize("db", [40, 42, 45, 50, 53])
 def test_a_psnr_is_hit_where_components_come_and_go(db, tmp_path):
     report = xvcomp.encode(
         _levels(), tmp_path / "c.mp4", target=xvcomp.Psnr(db), preset="fast", codec="libx265"
@@ -93,6 +93,7 @@ def test_only_below_qp_0_prediction_is_tried_at_any_rate(db, tries, tmp_path, mo
     monkeypatch.setattr(quality, "_search_beyond_video", counted)
     monkeypatch.setattr(quality, "is_asked_for", lambda jobs: False)
     monkeypatch.setattr(quality, "_HIGH_RATE", math.inf)
+    monkeypatch.setattr(quality, "exact_may_pay", lambda *_: False)
     report = xvcomp.encode(
         _showers(), tmp_path / "c.mp4", target=xvcomp.Psnr(db), preset="best", codec="libx265"
     )
@@ -105,6 +106,7 @@ def test_a_size_that_takes_a_video_below_qp_0_is_spent_on_what_errs_least(tmp_pa
     ds, path, target = _showers(), tmp_path / "c.mp4", xvcomp.Ratio(10)
     video = _below_qp_0(ds, path, target)
     monkeypatch.setattr(size, "is_asked_for", lambda jobs: False)
+    monkeypatch.setattr(size, "exact_may_pay", lambda *_: False)
     free = _below_qp_0(ds, path, target)
     assert free.nbytes <= ds.r.nbytes / 10
     assert free.set_psnr_db["mm"] > video.set_psnr_db["mm"] + 1
@@ -136,7 +138,7 @@ def test_values_of_few_levels_stay_as_they_are_where_that_takes_less(target, tmp
     options = {"target": target, "preset": "fast", "overwrite": True}
     exact = xvcomp.encode(_rain(), tmp_path / "exact.mp4", **options)
     for module in (quality, size):
-        monkeypatch.setattr(module, "is_exact_beyond", lambda *_: False)
+        monkeypatch.setattr(module, "exact_may_pay", lambda *_: False)
     video = xvcomp.encode(_rain(), tmp_path / "video.mp4", **options)
     assert video.groups[0].codec != "none"
     assert exact.groups[0].codec == "none"
@@ -144,11 +146,33 @@ def test_values_of_few_levels_stay_as_they_are_where_that_takes_less(target, tmp
     assert math.isinf(exact.groups[0].by_variable[0].psnr_db)
 
 
+@pytest.mark.parametrize("db", [50, 54])
+def test_sparse_noise_is_kept_exactly_long_before_a_video_gets_near(db, tmp_path):
+    rng = np.random.default_rng(3)
+    values = np.where(rng.random((6, 64, 64)) < 0.8, 0, rng.integers(1, 300, (6, 64, 64)))
+    cube = xr.Dataset({"rain": (("time", "y", "x"), values.astype("u2"), {"units": "mm"})})
+    report = xvcomp.encode(cube, tmp_path / "c.mp4", target=xvcomp.Psnr(db), preset="fast")
+    assert report.groups[0].codec == "none"
+    assert report.nbytes < 12_000
+
+
+def test_noise_of_all_levels_is_not_even_tried_exactly(tmp_path, monkeypatch):
+    def never(*_: object) -> None:
+        raise AssertionError
+
+    for module in (quality, size):
+        monkeypatch.setattr(module, "encode_exactly", never)
+    values = np.random.default_rng(4).integers(0, 60000, (4, 64, 64)).astype("u2")
+    cube = xr.Dataset({"v": (("time", "y", "x"), values, {"units": "K"})})
+    for target in (xvcomp.Psnr(35), xvcomp.Bpppb(4)):
+        xvcomp.encode(cube, tmp_path / "c.mp4", target=target, preset="fast", overwrite=True)
+
+
 def test_a_video_stays_where_exact_values_take_more(tmp_path, monkeypatch):
     class Large:
         nbytes = 10**9
 
-    monkeypatch.setattr(quality, "beyond_video", lambda *_: lambda q: [Large()])
+    monkeypatch.setattr(quality, "encode_exactly", lambda *_: [Large()])
     target = xvcomp.Psnr(56)
     report = xvcomp.encode(_rain(), tmp_path / "c.mp4", target=target, preset="fast")
     assert report.groups[0].codec != "none"

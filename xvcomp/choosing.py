@@ -4,7 +4,8 @@ A sample is a crop in space with much of its time, for what is to be compared is
 and transforms use time. Candidates are encoded at one quantiser step, where they differ in
 size and in error; those that are always needed are encoded at the same time. Along the slope
 between size and error, each candidate's size is moved to the same error. Where steep and flat
-slopes would tell differently, it is measured with one more encoding of the plan as it was. (A
+slopes would tell differently, it is measured with one more encoding of the plan as it was, or
+between two trials of a rival that differ enough. (A
 Lagrangian with the encoders' own factor misjudged that slope by up to a half.) A codec whose finest
 quantiser is coarser than the step ends where it can do no more: size and slope say nothing
 of what it would take from there on, so one that reaches further is better at any size.
@@ -173,7 +174,7 @@ def choose(
     if not tries(plan):
         return plan
     trials = _Trials(sample, share, step, on_trial, span)
-    folds = _first_folds(_folds(plan.folds, sample.shape[0]))
+    folds = _first_folds(_folds(plan, sample.shape[0]))
     folded = [_folded(plan, fold, sample) for fold in folds]
     trials.ahead([plan, *folded, *_other_codecs(plan)])
     first = trials.start(plan)
@@ -192,7 +193,7 @@ def _with_promising_folds(plan: GroupPlan, data: GroupInput, step: float) -> Gro
         data, _ESTIMATED, least_side=_ESTIMATED_SIDE, least_frames=_LEAST_FRAMES[plan.preset]
     )
     time, _, height, width = sample.coded_shape
-    folds = _folds(plan.folds, time)
+    folds = _folds(plan, time)
     if not folds or min(height, width) < 8:
         return replace(plan, folds=())
     prepared = prepare(sample, span=time, block=(sample.shape[2], sample.shape[3]))
@@ -409,9 +410,10 @@ class _Trials:
 def _slope_between(one: Trial, other: Trial) -> float | None:
     """Return what a bit is worth between two trials of a candidate, if they tell."""
     octaves = math.log2(other.nbytes / one.nbytes)
-    if abs(octaves) < _TELLING:
+    gained_db = one.noise_db - other.noise_db
+    if abs(octaves) < _TELLING or gained_db * octaves <= 0:
         return None
-    return _plausible((one.noise_db - other.noise_db) / octaves)
+    return _plausible(gained_db / octaves)
 
 
 def _plausible(slope: float) -> float:
@@ -468,7 +470,7 @@ def _choose_fold(trials: _Trials, best: Trial) -> Trial:
 
     What varies slowly may lose by folding a few frames, and gain by folding many.
     """
-    folds = _folds(best.plan.folds, trials.sample.shape[0])
+    folds = _folds(best.plan, trials.sample.shape[0])
     nearby = _first_folds(folds)
     tried: set[int] = set()
     while nearby:
@@ -492,9 +494,15 @@ def _neighbours(folds: Sequence[int], fold: int) -> list[int]:
     return [*folds[max(0, at - 1) : at], *folds[at + 1 : at + 2]]
 
 
-def _folds(folds: Sequence[int], time: int) -> list[int]:
-    """Leave out what leaves too few frames for a video to predict from, but for a single one."""
-    return [fold for fold in folds if fold > 1 and (time // fold >= 4 or fold == time)]
+def _folds(plan: GroupPlan, time: int) -> list[int]:
+    """Leave out what leaves too few frames for a video to predict from.
+
+    Preset best tries a single frame, too, where the plan names it (`choices.folds_to_try`).
+    """
+    single = plan.preset == "best" and time <= choices.SHORT
+    return [
+        fold for fold in plan.folds if fold > 1 and (time // fold >= 4 or (single and fold == time))
+    ]
 
 
 def _folded(plan: GroupPlan, fold: int, data: GroupInput) -> GroupPlan:

@@ -98,6 +98,7 @@ class GroupParts:
             ],
             masks=self._checked(part, 0, payloads[0]),
             residuals=self._checked(part, 1, payloads[1]),
+            threads=threads,
         )
         return decode_part(self.group, self.forms, whole)
 

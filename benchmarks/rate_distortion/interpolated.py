@@ -10,11 +10,8 @@ coarser grid with files that were kept from finding it.
 
 import math
 import statistics
-import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -23,12 +20,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-import xvcomp
 from xvcomp import survey
 
 from .bdrate import bd_rate
 from .cubes import Cube, cast
-from .points import measure_errors
+from .encoding import encoded_row
 from .rows import Row, measure_rows, options
 
 __all__ = ["KERNELS", "compared", "widened"]
@@ -67,24 +63,8 @@ def _unfound() -> Iterator[None]:
 def _curve(cube: Cube) -> list[Row]:
     rows = []
     for db in _PSNR_DB:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "cube.mp4"
-            started = time.perf_counter()
-            xvcomp.encode(cube.dataset, path, stored=True, target=xvcomp.Quality(db))
-            seconds = time.perf_counter() - started
-            groups = xvcomp.info(path).to_dict()["groups"]
-            with xvcomp.open(path, decode_cf=False) as opened:
-                decoded = cube.from_dataset(opened.load())
-            nbytes = path.stat().st_size
-        rows.append(
-            {
-                "quality_db": db,
-                "bpppb": 8 * nbytes / cube.samples,
-                "psnr_db": measure_errors(cube, decoded).psnr_db,
-                "seconds": seconds,
-                "coarse": all(group["interpolation"] is not None for group in groups),
-            }
-        )
+        row, groups = encoded_row(cube, db)
+        rows.append(row | {"coarse": all(each["interpolation"] is not None for each in groups)})
     return rows
 
 

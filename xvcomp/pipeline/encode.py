@@ -172,7 +172,9 @@ def _filtered(
         started = time.perf_counter()
         streams = [_decoded(coding, *split(bytes(segment))) for segment in part.segments]
         masks = [bytes(each) for each in part.masks]
-        whole = DecodePart(shape=part.window.shape, streams=streams, masks=masks)
+        whole = DecodePart(
+            shape=part.window.shape, streams=streams, masks=masks, threads=_threads(coding)
+        )
         values = decode_part(group, coding.forms, whole)
         clock.decode += time.perf_counter() - started
         return replace(part, stats=measure_window(prepared.data, data, values))
@@ -238,7 +240,7 @@ def _coding(
 
 
 def _transform(prepared: Prepared, plan: GroupPlan, step: float, least: int) -> Klt:
-    if plan.transform == "none":
+    if plan.transform == "none" or prepared.is_huge:
         weights = np.tile(prepared.data.weights, plan.fold)
         return klt.identity(prepared.moments, weights)[0]
     basis, variances = prepared.basis(step)
@@ -301,7 +303,7 @@ def _encode_window(
         for sent, (info, stream) in zip(streams, gops, strict=True)
     ]
     gaps = mask_packets(group, data.classes)
-    part = DecodePart(shape=window.shape, streams=decoded, masks=gaps)
+    part = DecodePart(shape=window.shape, streams=decoded, masks=gaps, threads=_threads(coding))
     if coding.correction is not None:
         base = decode_bands(group, part)
         packets = correction_packets(group, coding.forms, data, base, coding.correction)
@@ -351,8 +353,13 @@ def _decode(coding: _Coding, sent: Planes, info: StreamInfo, gops: list[list[byt
 
 def _decoded(coding: _Coding, info: StreamInfo, gops: list[list[bytes]]) -> Planes:
     packets = [packet for gop in gops for packet in gop]
-    threads = coding.params.threads or cpu_count()
-    return coding.codec.decode(packets, info, chroma=coding.params.chroma, threads=threads)
+    chroma = coding.params.chroma
+    return coding.codec.decode(packets, info, chroma=chroma, threads=_threads(coding))
+
+
+def _threads(coding: _Coding) -> int:
+    """Return the threads that may decode a window: one where windows are decoded side by side."""
+    return coding.params.threads or cpu_count()
 
 
 def _check_error(coding: _Coding, sent: Planes, decoded: Planes, most: float) -> None:

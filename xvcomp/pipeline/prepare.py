@@ -19,6 +19,12 @@ from .windows import GroupInput, VariableInput, Window, windows
 
 __all__ = ["Prepared", "WindowData", "prepare"]
 
+_OCTAVES = 1000
+"""Steps of which a power of two is still a number."""
+
+_NEAR = 1.25
+"""Octaves of steps that a basis serves: its gain changes little within them."""
+
 _OVERSHOT = 1.5
 """Least squares may need coarse samples a little beyond the range of the field."""
 
@@ -69,6 +75,8 @@ class Prepared:
     stretch : float
         For a part that stands for a whole: how much wider the whole's range is. Codes
         leave room for it, or the part would be coded more finely than the whole can be.
+    cache, ranges, bases, lock
+        What has been read, measured and fitted so far: see `read`, `extremes` and `basis`.
     """
 
     data: GroupInput
@@ -85,8 +93,8 @@ class Prepared:
     stretch: float = 1.0
     cache: dict[tuple[int, int], WindowData] = field(default_factory=dict)
     ranges: dict[bytes, tuple[float, float]] = field(default_factory=dict)
-    bases: dict[int, tuple[Klt, NDArray[np.float64]]] = field(default_factory=dict)
-    lock: Lock = field(default_factory=Lock)
+    bases: dict[float, tuple[Klt, NDArray[np.float64]]] = field(default_factory=dict)
+    lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     def read(self, window: Window) -> WindowData:
         """Read a window, or take it from the cache."""
@@ -111,6 +119,14 @@ class Prepared:
         return all(low == high or np.isnan(low) for low, high in pairs)
 
     @property
+    def is_huge(self) -> bool:
+        """Whether squares of the values overflow, so that no basis can be fitted."""
+        weights = np.tile(self.data.weights, self.fold)
+        with np.errstate(over="ignore", invalid="ignore"):
+            products = self.moments.covariance * np.outer(weights, weights)
+        return not bool(np.isfinite(products).all())
+
+    @property
     def is_overshot(self) -> bool:
         """Whether a coarse grid ranges much further than the field that it stands for."""
         low, high = np.fmin.reduce(self.valid_min), np.fmax.reduce(self.valid_max)
@@ -119,21 +135,24 @@ class Prepared:
     def basis(self, step: float) -> tuple[Klt, NDArray[np.float64]]:
         """Return all components that suit a step, and their variances (see `rotating.fit`).
 
-        Steps within an octave share a basis, so that sizes and errors change smoothly with
-        the step.
+        Steps near each other share a basis, so that sizes and errors change smoothly with the
+        step for as long as a search lasts.
         """
-        octave = round(math.log2(step))
+        octave = math.log2(min(max(step, 2.0**-_OCTAVES), 2.0**_OCTAVES))
         # Candidates that are tried side by side need the same one.
         with self.lock:
-            if octave not in self.bases:
-                weights = np.tile(self.data.weights, self.fold)
-                found = rotating.fit(self.moments, weights, self.patches, 2.0**octave)
-                self.bases[octave] = found
-            return self.bases[octave]
+            known = [each for each in self.bases if abs(octave - each) <= _NEAR]
+            if known:
+                return self.bases[min(known, key=lambda each: abs(octave - each))]
+            weights = np.tile(self.data.weights, self.fold)
+            found = rotating.fit(self.moments, weights, self.patches, 2.0**octave)
+            self.bases[octave] = found
+            return found
 
     def extremes(self, transform: Klt) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the smallest and largest value of each component over the whole group."""
-        names = [_column_name(transform, k) for k in range(transform.n_components)]
+        whole = self._all_components(transform)
+        names = [_column_name(transform, k, whole) for k in range(transform.n_components)]
         if any(name not in self.ranges for name in names):
             self._measure(transform)
         low, high = np.transpose([self.ranges[name] for name in names])
@@ -158,7 +177,7 @@ class Prepared:
         low = np.min([each[0] for each in found], axis=0)
         high = np.max([each[1] for each in found], axis=0)
         for k in range(chosen.n_components):
-            self.ranges[_column_name(chosen, k)] = (float(low[k]), float(high[k]))
+            self.ranges[_column_name(chosen, k, chosen)] = (float(low[k]), float(high[k]))
 
     def _all_components(self, transform: Klt) -> Klt:
         """Return the basis that a transform was selected from, if it is this group's own."""
@@ -180,8 +199,10 @@ class Prepared:
         )
 
 
-def _column_name(transform: Klt, component: int) -> bytes:
-    return transform.matrix.numpy()[:, component].tobytes()
+def _column_name(transform: Klt, component: int, whole: Klt | None = None) -> bytes:
+    """Name a component by its column, and by the basis, which decides its values, too."""
+    column = transform.matrix.numpy()[:, component].tobytes()
+    return column if whole is None else column + whole.matrix.data
 
 
 def _range_of(values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

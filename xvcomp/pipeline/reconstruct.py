@@ -29,12 +29,15 @@ class DecodePart:
         Decoded, one per stream of the layout; empty for a group without video.
     masks, residuals : sequence of bytes
         One payload per GOP; empty where the group has none.
+    threads : int
+        That may work at it. The result is the same with any number.
     """
 
     shape: tuple[int, int, int]
     streams: Sequence[Planes]
     masks: Sequence[bytes] = ()
     residuals: Sequence[bytes] = ()
+    threads: int = 1
 
 
 def decode_part(
@@ -73,7 +76,7 @@ def decode_bands(group: BandGroup, part: DecodePart) -> NDArray[np.float64]:
     """Undo layout, quantisation, transform and folding, and filter: (time, band, y, x)."""
     time, height, width = part.shape
     bands = np.empty((time, group.shape[1], height, width))
-    for span, rows, values in band_slabs(group, part.streams, part.shape):
+    for span, rows, values in band_slabs(group, part.streams, part.shape, part.threads):
         bands[span, :, rows] = values
     return bands
 
@@ -120,7 +123,7 @@ def _plain(
     classes: NDArray[np.uint8] | None,
 ) -> list[NDArray[Any]]:
     """Turn what a video holds into samples."""
-    found = samples_of(group, forms, part.streams, part.shape)
+    found = samples_of(group, forms, part.streams, part.shape, part.threads)
     if group.mask is None or classes is None:
         return found
     limits = zip(group.valid_min, group.valid_max, strict=True)

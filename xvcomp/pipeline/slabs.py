@@ -35,6 +35,9 @@ _FILTER_SLAB = 1 << 16
 """The same where each sample has all kinds of neighbours beside it: larger than a cache, but the
 interpreter is in the way of other threads less often."""
 
+_AT_ONCE = 1 << 22
+"""Samples that may be filtered at the same time: 64 megabytes of values and levels."""
+
 _Frames = NDArray[np.float64]
 
 
@@ -77,6 +80,7 @@ def samples_of(
     forms: Sequence[VariableForm],
     streams: Sequence[Planes],
     shape: tuple[int, int, int],
+    threads: int = 1,
 ) -> list[NDArray[Any]]:
     """Undo layout, quantisation, transform and folding, and cast to the stored dtypes.
 
@@ -87,6 +91,8 @@ def samples_of(
     streams : sequence of Planes
     shape : (int, int, int)
         (time, y, x) of the samples.
+    threads : int
+        That may filter.
 
     Returns
     -------
@@ -97,7 +103,7 @@ def samples_of(
     time, height, width = shape
     out = [np.empty((time, form.bands, height, width), dtype=form.dtype) for form in forms]
     limits = list(zip(group.valid_min, group.valid_max, strict=True))
-    for span, rows, values in band_slabs(group, streams, shape):
+    for span, rows, values in band_slabs(group, streams, shape, threads):
         start = 0
         for target, form, (low, high) in zip(out, forms, limits, strict=True):
             part = values[:, start : start + form.bands]
@@ -107,7 +113,7 @@ def samples_of(
 
 
 def band_slabs(
-    group: BandGroup, streams: Sequence[Planes], shape: tuple[int, int, int]
+    group: BandGroup, streams: Sequence[Planes], shape: tuple[int, int, int], threads: int = 1
 ) -> Iterator[tuple[slice, slice, NDArray[np.float64]]]:
     """Undo layout, quantisation, transform and folding, and filter, slab by slab.
 
@@ -119,11 +125,11 @@ def band_slabs(
         In stored units; the caller's own.
     """
     if not group.interpolation:
-        yield from _coded_slabs(group, streams, shape)
+        yield from _coded_slabs(group, streams, shape, threads)
         return
     field, size = group.interpolation, shape[1:]
     coarse = (shape[0], *interpolating.coarse_size(field, *size))
-    for span, whole in _whole_frames(_coded_slabs(group, streams, coarse), coarse):
+    for span, whole in _whole_frames(_coded_slabs(group, streams, coarse, threads), coarse):
         # Folded frames are many at once.
         for frames, _ in slabs(len(whole), 1, math.prod((whole.shape[1], *size))):
             at = slice(span.start + frames.start, span.start + frames.stop)
@@ -131,7 +137,7 @@ def band_slabs(
 
 
 def _coded_slabs(
-    group: BandGroup, streams: Sequence[Planes], shape: tuple[int, int, int]
+    group: BandGroup, streams: Sequence[Planes], shape: tuple[int, int, int], threads: int
 ) -> Iterator[tuple[slice, slice, _Frames]]:
     """Do what `band_slabs` does on the grid that is coded."""
     if not group.post_filter:
@@ -147,8 +153,9 @@ def _coded_slabs(
     parts = itertools.chain.from_iterable(
         neighbourhoods(group, streams, shape, start) for start in range(0, time, group.window)
     )
-    # A part may be all that is decoded, and the filter is most of the work.
-    for span, values in map_ordered(filtered, parts):
+    frame = group.shape[1] * shape[1] * shape[2]
+    workers = max(1, min(threads, _AT_ONCE // max(frame, _SLAB)))
+    for span, values in map_ordered(filtered, parts, workers):
         yield span, slice(0, height), values
 
 

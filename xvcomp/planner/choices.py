@@ -8,7 +8,7 @@ from ..memory import Memory
 from ..results import Override
 from ..spec import LayoutKind
 
-__all__ = ["bit_depth", "block", "folds_to_try", "gop", "layout", "transform"]
+__all__ = ["SHORT", "bit_depth", "block", "folds_to_try", "gop", "layout", "transform"]
 
 _MAX_BLOCK = 2048
 _BLOCK = 1024
@@ -16,7 +16,9 @@ _LEAST_BLOCK = 64
 _LEAST_GOP = 8
 _EVEN = 8
 _FOLDS = {"balanced": (1, 4, 8, 16, 24), "best": (1, 2, 4, 8, 16, 24, 32)}
-_SHORT = 16
+SHORT = 16
+"""Frames of a series that preset best tries as one."""
+
 _LIGHT_GOP_SAMPLES = 4_000_000
 _LONGEST_GOP = 256
 _GOPS = {"fast": 48, "balanced": 96, "best": 256}
@@ -33,7 +35,7 @@ def folds_to_try(
     asked = own.fold is not None or own.transform is not None or own.gop is not None
     if asked or preset == "fast" or frame_dim is None:
         return ()
-    whole = (time,) if preset == "best" and 1 < time <= _SHORT else ()
+    whole = (time,) if preset == "best" and 1 < time <= SHORT else ()
     folds = sorted({*_FOLDS[preset], *whole})
     return tuple(fold for fold in folds if fold * bands <= _MAX_KLT_BANDS)
 

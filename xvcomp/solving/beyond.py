@@ -6,15 +6,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import reduce
 from operator import add
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..bounding import PacketJob
 from ..bounds import mean_correction
 from ..errors import CodecError, ContainerError
+from ..excerpts import cropped
 from ..jobs import Job, NotInterpolated, QualitySet, step_of
 from ..pipeline import Correction, EncodedGroup, Window, trial
 from .common import Teller, interpolated_names, is_interpolated
 
-__all__ = ["beyond_video", "is_exact_beyond"]
+__all__ = ["beyond_video", "encode_exactly", "exact_may_pay"]
 
 _log = logging.getLogger(__name__)
 
@@ -22,6 +27,11 @@ OnWindow = Callable[[Window], None]
 
 _VIDEO_STEP = 2.0
 """Step of a video over that of its corrections: coarser ones leave them too much to say."""
+
+_HOPEFUL = 1.5
+"""Estimated bits of exact values over those of a video, up to which they are tried."""
+
+_ESTIMATED, _SIDE = 250_000, 64
 
 _BITS_PER_DB = 1 / (20 * math.log10(2))
 """What a dB costs a sample at a high rate."""
@@ -46,12 +56,50 @@ def beyond_video(quality_set: QualitySet, teller: Teller) -> Callable[[float], l
     return encode
 
 
-def is_exact_beyond(quality_set: QualitySet, q: float) -> bool:
-    """Say whether `beyond_video` would keep all values of a set as they are at a quality."""
-    step = step_of(q, quality_set.peak)
-    return all(
-        mean_correction(job.own_step(step), job.prepared) is None for job in quality_set.jobs
-    )
+def encode_exactly(quality_set: QualitySet, teller: Teller) -> list[EncodedGroup]:
+    """Keep all values of a set as they are."""
+    teller.begin(quality_set.name, quality_set.jobs)
+    for job in quality_set.jobs:
+        packets = PacketJob.of(job.plan, job.prepared)
+        job.encoded = packets.encode(None, teller.window)
+        job.encodes += 1
+        job.encode_seconds += job.encoded.encode_seconds
+    return quality_set.encoded
+
+
+def exact_may_pay(quality_set: QualitySet) -> bool:
+    """Say whether exact values may well take less than what the jobs encoded last.
+
+    Values of few levels, such as rain, cost a fine video more than themselves. Their entropy
+    tells, in a crop: of the values, or of their differences along an axis.
+    """
+    exact = sum(_exact_bits(job) for job in quality_set.jobs)
+    return exact < _HOPEFUL * 8 * sum(each.nbytes for each in quality_set.encoded)
+
+
+def _exact_bits(job: Job) -> float:
+    """Estimate the bits of a group's exact values, roughly and from above."""
+    data = job.prepared.data
+    time, bands, height, width = data.shape
+    frames = max(1, _ESTIMATED // (bands * min(height, _SIDE) * min(width, _SIDE)))
+    crop = cropped(data, min(time, frames), _SIDE, _SIDE)
+    part = [slice(0, length) for length in crop.shape]
+    total = 0.0
+    for variable in crop.variables:
+        values = variable.read(part[0], part[2], part[3])
+        found = [values]
+        if values.dtype.kind in "iu":
+            # Modulo the width: what is coded instead of values has as many levels as they.
+            found += [np.diff(values, axis=axis) for axis in (0, 2, 3)]
+        bits = min(_entropy(each) for each in found if each.size)
+        total += bits * math.prod(data.shape) / bands * variable.bands
+    return total
+
+
+def _entropy(values: NDArray[Any]) -> float:
+    """Return the bits of a value, if each were coded by itself."""
+    counts = np.unique(values, return_counts=True)[1]
+    return float(np.log2(values.size) - counts @ np.log2(counts) / values.size)
 
 
 class _Beyond:

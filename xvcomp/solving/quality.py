@@ -11,7 +11,7 @@ from ..pipeline import EncodedGroup
 from ..presearch import presearched
 from ..search import Goal, Point, search
 from ..spec import Ssim
-from .beyond import beyond_video, is_exact_beyond
+from .beyond import beyond_video, encode_exactly, exact_may_pay
 from .common import (
     PSNR_DB_PER_DB,
     PSNR_WINDOW_DB,
@@ -74,18 +74,24 @@ def solve_psnr(quality_set: QualitySet, db: float, teller: Teller) -> None:
     else:
         if is_asked_for(quality_set.jobs) or is_interpolated(quality_set.jobs):
             return
-        if is_exact_beyond(quality_set, goal.aim):
-            _or_exact(quality_set, goal, teller)
-        elif _might_do_without(quality_set):
+        if _might_do_without(quality_set):
             _or_beyond_video(quality_set, goal, teller)
+        if quality_set.stats(quality_set.encoded).sum_squares > 0:
+            _or_exact(quality_set, teller)
 
 
-def _or_exact(quality_set: QualitySet, goal: Goal, teller: Teller) -> None:
-    """Keep all values as they are where that takes less: those of few levels are soon told."""
-    video = quality_set.encoded
-    exact = beyond_video(quality_set, teller)(goal.aim)
-    if _nbytes(video) <= _nbytes(exact):
-        take(quality_set.jobs, video)
+def _or_exact(quality_set: QualitySet, teller: Teller) -> None:
+    """Keep all values as they are where that takes less."""
+    if not exact_may_pay(quality_set):
+        return
+    found = quality_set.encoded
+    try:
+        exact = encode_exactly(quality_set, teller)
+    except (CodecError, ContainerError) as error:
+        _log.warning("quality set %r is not kept exactly: %s", quality_set.name, error)
+        exact = found
+    if _nbytes(found) <= _nbytes(exact):
+        take(quality_set.jobs, found)
 
 
 def _might_do_without(quality_set: QualitySet) -> bool:

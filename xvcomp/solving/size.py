@@ -11,7 +11,7 @@ from ..pipeline import EncodedGroup
 from ..presearch import presearched
 from ..search import Point, search
 from ..spec import Bpppb, Ratio, Target
-from .beyond import beyond_video, is_exact_beyond
+from .beyond import beyond_video, encode_exactly, exact_may_pay
 from .common import (
     SIZE_GOAL,
     SIZE_OCTAVES_PER_DB,
@@ -95,11 +95,30 @@ def solve_size(sets: Sequence[QualitySet], whole: Whole, target: Target, teller:
     except TargetError as error:
         raise _too_large(budget, error) from None
     is_short = found.finest and found.value < SIZE_GOAL.low
-    # Values of few levels take less as they are than as a fine video.
-    is_exact = all(is_exact_beyond(each, found.q) for each in sets)
-    is_fine = (is_below_qp_0(found.payload) or is_exact) and not is_interpolated(chosen)
-    if (is_short or is_fine) and not is_asked_for(chosen):
+    if is_asked_for(chosen):
+        return
+    if not is_interpolated(chosen):
+        if all(map(exact_may_pay, sets)) and _fits_exactly(sets, whole, budget, teller):
+            return
+        is_short = is_short or is_below_qp_0(found.payload)
+    if is_short:
         _spend_better(sets, _finer(whole, budget, found.q, teller))
+
+
+def _fits_exactly(sets: Sequence[QualitySet], whole: Whole, budget: int, teller: Teller) -> bool:
+    """Keep all values as they are, if the budget allows it: those of few levels take little."""
+    videos = [(each, each.encoded) for each in sets]
+    try:
+        for each in sets:
+            encode_exactly(each, teller)
+        fits = whole.nbytes <= budget
+    except (CodecError, ContainerError) as error:
+        _log.info("what was encoded stays: %s", error)
+        fits = False
+    if not fits:
+        for each, video in videos:
+            take(each.jobs, video)
+    return fits
 
 
 def _spend_better(

@@ -37,6 +37,12 @@ _SHIFT = 14
 _SHORT_SHIFT = 7
 """Bits after the point of entries that fit int8."""
 
+_LEAK = 8.0
+"""What leaks into dropped components is at most so much below the error of one that is kept."""
+
+_SURELY_KEPT = 0.25
+"""Components that deviate by so many steps are coded, at any number of samples."""
+
 
 @dataclass(frozen=True, slots=True)
 class Moments:
@@ -122,8 +128,8 @@ def of_vectors(
     weights : ndarray of float64, shape (band,)
     step : float
         Of the quantiser, in weighted units. Entries are rounded as much as hardly shows at this
-        step: `forward` takes the rounding into account, so that it costs no error, but strong
-        components leak into weak ones.
+        step. `forward` takes the rounding into account as far as components are kept; what leaks
+        from strong components into those that are not is an error.
 
     Returns
     -------
@@ -139,7 +145,7 @@ def of_vectors(
     # A vector's sign is arbitrary: fix it, so that every LAPACK gives one file.
     peaks = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=0)[None], axis=0)
     vectors = vectors * np.where(peaks < 0, -1.0, 1.0)
-    shift = _shift(math.sqrt(max(0.0, variances[order[0]])), step)
+    shift = _shift(np.sqrt(np.maximum(variances, 0.0)), step)
     rounded = np.rint(vectors * 2**shift)
     matrix: NDArray[np.signedinteger] = (
         rounded.clip(max=2**shift - 1).astype(np.int8)
@@ -149,11 +155,17 @@ def of_vectors(
     return _klt(matrix, shift, moments.mean, weights), np.maximum(variances[order], 0.0)
 
 
-def _shift(strongest: float, step: float) -> int:
-    """Return the bits after the point at which what leaks is less than rounding to steps."""
+def _shift(deviations: NDArray[np.float64], step: float) -> int:
+    """Return the bits after the point at which what leaks is far less than rounding to steps.
+
+    Where all components are sure to be kept, none of it is lost, and it may be as much.
+    """
+    strongest = float(deviations.max())
     if not (step > 0 and math.isfinite(strongest)):
         return _SHIFT
-    wanted = math.ceil(math.log2(max(strongest / step, 1.0)))
+    all_kept = deviations.min() > _SURELY_KEPT * step
+    lost = 1.0 if all_kept else _LEAK * math.sqrt(len(deviations))
+    wanted = math.ceil(math.log2(max(lost * strongest / step, 1.0)))
     return min(max(wanted, _SHORT_SHIFT), _SHIFT)
 
 

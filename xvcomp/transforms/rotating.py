@@ -7,9 +7,9 @@ spectral models share their large waves and not their small ones, and clouds are
 the land below them has colours of its own.
 
 So parts of frames are predicted and cosine-transformed much as a codec would, and the bands'
-covariances are gathered for each part and each octave of frequencies. No basis makes all of
-them diagonal. Planes of two components are turned, pair by pair, to the angle at which all
-components together take the fewest bits at the quantiser's step, until no pair gains. With
+covariances are gathered for each part and each band of frequencies. No basis makes all of
+them diagonal. Planes of two components are turned, pair by pair, to about the angle at which all
+components together take the fewest bits at the quantiser's step, in a few rounds. With
 components independent that is what the smallest Gaussian code length asks for.
 
 References
@@ -54,8 +54,8 @@ _FLOOR = 0.1
 _MOST_COMPONENTS = 32
 """Components that are turned; the work grows with the square."""
 
-_NEGLIGIBLE = 1e-3
-"""Part of the floor: components without more variance are not coded."""
+_NEGLIGIBLE = 0.03
+"""Part of the floor's root: components that vary no more take hardly any bits."""
 
 _SWEEPS = 4
 _LEAST_GAIN = 1e-5
@@ -137,6 +137,9 @@ class Patches:
         return cls(here, before, np.array([frame == 0 for frame, *_ in places]))
 
     def __add__(self, other: "Patches") -> "Patches":
+        # Most of many windows have none.
+        if not len(other.first):
+            return self
         return Patches(
             np.concatenate([self.here, other.here]),
             np.concatenate([self.before, other.before]),
@@ -182,15 +185,16 @@ def fit(
         In squared weighted units.
     """
     vectors, variances = klt.eigenvectors(moments, weights)
-    floor = _FLOOR * step**2
-    strong = int(np.count_nonzero(variances > _NEGLIGIBLE * floor))
+    # Not squared: values may be huge.
+    floor = math.sqrt(_FLOOR) * step
+    strong = int(np.count_nonzero(np.sqrt(variances) > _NEGLIGIBLE * floor))
     turned = vectors[:, : min(strong, _MOST_COMPONENTS)]
     if turned.shape[1] > 1 and len(patches.first) >= _LEAST_PATCHES:
-        with np.errstate(over="ignore", invalid="ignore"):
-            scaled = turned.T * (weights / math.sqrt(floor))
-            seen = _Seen.of(patches, scaled.astype(np.float32))
-        if np.isfinite(seen.covariances).all():
-            vectors = np.hstack([turned @ seen.best_turn(), vectors[:, turned.shape[1] :]])
+        # Values that overflow are seen to by the check; pairs of such do not turn.
+        with np.errstate(all="ignore"):
+            seen = _Seen.of(patches, (turned.T * (weights / floor)).astype(np.float32))
+            if np.isfinite(seen.covariances).all():
+                vectors = np.hstack([turned @ seen.turned(), vectors[:, turned.shape[1] :]])
     return klt.of_vectors(vectors, moments, weights, step)
 
 
@@ -214,9 +218,9 @@ class _Seen:
         covariances = np.zeros((bins, count, size, size), dtype=np.float32)
         counts = np.zeros((bins, count), dtype=np.float32)
         least = np.full(count, np.inf, dtype=np.float32)
-        for predicted, cosines in _ways(here, before, patches.first):
+        for possible, cosines in _ways(here, before, patches.first):
             bits = np.log2(1 + np.square(cosines)).sum(axis=(1, 2, 3))
-            better = (bits < least) & predicted
+            better = (bits < least) & possible
             least[better] = bits[better]
             chosen = cosines[better]
             for number, part in enumerate(_by_frequency(chosen)):
@@ -226,17 +230,17 @@ class _Seen:
         flat = covariances.reshape(-1, size, size)[used]
         return cls(np.ascontiguousarray(flat.transpose(1, 2, 0)), counts.ravel()[used])
 
-    def best_turn(self) -> NDArray[np.float64]:
-        """Turn pairs of components until none gains; returns the matrix that does it."""
+    def turned(self) -> NDArray[np.float64]:
+        """Turn pairs of components in place, while that gains; return the matrix that did it."""
         size = len(self.covariances)
         turn = np.eye(size)
         for _ in range(_SWEEPS):
-            gains = [self._turned(one, other, turn) for one in range(size) for other in range(one)]
+            gains = [self._turn(one, other, turn) for one in range(size) for other in range(one)]
             if not any(gains):
                 break
         return turn
 
-    def _turned(self, one: int, other: int, turn: NDArray[np.float64]) -> bool:
+    def _turn(self, one: int, other: int, turn: NDArray[np.float64]) -> bool:
         """Turn one pair, if that gains; says whether it did."""
         seen = self.covariances
         a, b, c = seen[one, one], seen[other, other], 2 * seen[one, other]
@@ -244,14 +248,14 @@ class _Seen:
         if _gain_nearby(a, b, c, self.counts) < now * _LEAST_GAIN:
             return False
 
-        def bits(angles: NDArray[np.floating]) -> _Floats:
+        def nats(angles: NDArray[np.floating]) -> _Floats:
             cosine, sine = (f(angles).astype(np.float32)[:, None] for f in (np.cos, np.sin))
             first = np.maximum(cosine**2 * a + sine**2 * b - cosine * sine * c, 0)
             second = np.maximum(a + b - first, 0)
             return np.asarray(np.log((1 + first) * (1 + second)) @ self.counts)
 
-        coarse = _COARSE[bits(_COARSE).argmin()]
-        fine = bits(coarse + _FINE)
+        coarse = _COARSE[nats(_COARSE).argmin()]
+        fine = nats(coarse + _FINE)
         angle = coarse + _FINE[fine.argmin()]
         if not fine.min() < now * (1 - _LEAST_GAIN):
             return False
