@@ -40,12 +40,12 @@ def _bd_rates(results: Results, preset: str) -> dict[str, float]:
 
 
 def _speeds(speed: dict[str, Any], preset: str) -> dict[str, float]:
-    own = [row[f"xvcomp-{preset}"] for row in speed["rows"]]
+    own = [row[f"xvcomp-{preset}"] for row in speed["rows"] if f"xvcomp-{preset}" in row]
     mean = {
         key: round(math.exp(statistics.fmean(math.log(each[key]) for each in own)), 2)
         for key in ("encode_msamples_per_s", "decode_msamples_per_s")
     }
-    return {**mean, **speed["vs_seed"][f"xvcomp-{preset}"]}
+    return {"speed_cubes": len(own), **mean, **speed["vs_seed"][f"xvcomp-{preset}"]}
 
 
 def presets_table(folder: Path) -> dict[str, Any]:

@@ -138,6 +138,7 @@ def presets_table(root: Path) -> str | None:
     if measured is None:
         return None
     columns = {
+        "speed_cubes": "speed on",
         "encode_msamples_per_s": "encode, Msamples/s",
         "encode_vs_seed": "encode / paper's recipe",
         "decode_msamples_per_s": "decode, Msamples/s",
@@ -149,7 +150,7 @@ def presets_table(root: Path) -> str | None:
             preset,
             f"{found['bd_rate_mean']:+.1f} %",
             str(len(found["bd_rate"])),
-            *(f"{found[key]:.2f}" for key in known),
+            *(f"{found[key]:.2f}" if key != "speed_cubes" else str(found[key]) for key in known),
         ]
         for preset, found in presets.items()
     ]

@@ -41,3 +41,4 @@ def test_bd_rates_are_percents_of_the_recipes_rate(tmp_path):
     assert table["best"]["bd_rate_mean"] == pytest.approx(-50.0, abs=0.1)
     assert table["balanced"]["encode_vs_seed"] == pytest.approx(2.0)
     assert table["balanced"]["decode_msamples_per_s"] == pytest.approx(20.0)
+    assert table["balanced"]["speed_cubes"] == 1

@@ -17,7 +17,7 @@ from time import perf_counter
 from typing import Any
 
 from .coder import Coder, Setting
-from .cubes import Cube
+from .cubes import RD_CUBES, Cube
 from .isolate import run_isolated
 from .rows import Row, measure_rows, options
 
@@ -25,6 +25,7 @@ __all__ = ["ratios", "timed"]
 
 ROUNDS = 2
 CODER_NAMES = ("seed", "xvcomp-fast", "xvcomp-balanced", "xvcomp-best")
+SLOW = "xvcomp-best"
 _CRF = 12
 """Near 45 dB on most cubes, where nothing is dominated by what never changes."""
 _QUALITY_DB = 44
@@ -62,6 +63,8 @@ def ratios(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
     found = {}
     for name in CODER_NAMES[1:]:
         pairs = [(row[name], row["seed"]) for row in rows if name in row]
+        if not pairs:
+            continue
         found[name] = {
             key.replace("msamples_per_s", "vs_seed"): round(
                 math.exp(statistics.fmean(math.log(own[key] / seed[key]) for own, seed in pairs)), 3
@@ -71,16 +74,21 @@ def ratios(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
     return found
 
 
-def _row(cube: Cube) -> Row:
+def _row(cube: Cube, slow: Sequence[str]) -> Row:
     from .run import CODERS
 
-    return {name: timed(cube, CODERS[name], _setting(name)) for name in CODER_NAMES}
+    chosen = [name for name in CODER_NAMES if name != SLOW or cube.name in slow]
+    return {name: timed(cube, CODERS[name], _setting(name)) for name in chosen}
 
 
 def main() -> None:
     """Measure all cubes, writing after each."""
+    parser = options(__doc__)
+    what = f"cubes on which {SLOW}, which takes minutes, is measured, too; default all"
+    parser.add_argument("--slow-cubes", nargs="*", default=RD_CUBES, help=what)
+    given = parser.parse_args()
     whole = measure_rows(
-        options(__doc__).parse_args(), _row, lambda rows: {"vs_seed": ratios(rows)}
+        given, lambda cube: _row(cube, given.slow_cubes), lambda rows: {"vs_seed": ratios(rows)}
     )
     print(json.dumps(whole["vs_seed"], indent=1))
 

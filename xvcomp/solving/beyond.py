@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from ..bounding import PacketJob
 from ..bounds import mean_correction
 from ..errors import CodecError, ContainerError
-from ..excerpts import cropped
 from ..jobs import Job, NotInterpolated, QualitySet, step_of
 from ..pipeline import Correction, EncodedGroup, Window, trial
 from .common import Teller, interpolated_names, is_interpolated
@@ -31,7 +30,8 @@ _VIDEO_STEP = 2.0
 _HOPEFUL = 1.5
 """Estimated bits of exact values over those of a video, up to which they are tried."""
 
-_ESTIMATED, _SIDE = 250_000, 64
+_ESTIMATED = 500_000
+"""Samples whose entropy is measured, unless a frame has more."""
 
 _BITS_PER_DB = 1 / (20 * math.log10(2))
 """What a dB costs a sample at a high rate."""
@@ -71,7 +71,7 @@ def exact_may_pay(quality_set: QualitySet) -> bool:
     """Say whether exact values may well take less than what the jobs encoded last.
 
     Values of few levels, such as rain, cost a fine video more than themselves. Their entropy
-    tells, in a crop: of the values, or of their differences along an axis.
+    tells, in some frames: of the values, or of their differences along an axis.
     """
     exact = sum(_exact_bits(job) for job in quality_set.jobs)
     return exact < _HOPEFUL * 8 * sum(each.nbytes for each in quality_set.encoded)
@@ -79,20 +79,18 @@ def exact_may_pay(quality_set: QualitySet) -> bool:
 
 def _exact_bits(job: Job) -> float:
     """Estimate the bits of a group's exact values, roughly and from above."""
-    data = job.prepared.data
-    time, bands, height, width = data.shape
-    frames = max(1, _ESTIMATED // (bands * min(height, _SIDE) * min(width, _SIDE)))
-    crop = cropped(data, min(time, frames), _SIDE, _SIDE)
-    part = [slice(0, length) for length in crop.shape]
+    prepared = job.prepared
     total = 0.0
-    for variable in crop.variables:
-        values = variable.read(part[0], part[2], part[3])
-        found = [values]
-        if values.dtype.kind in "iu":
+    for stored in prepared.read(prepared.windows[0]).stored:
+        bands = stored.shape[1]
+        # Whole frames: what is in the middle may not be at the edges.
+        part = stored[:: max(1, math.ceil(stored.size / _ESTIMATED))]
+        found = [part]
+        if part.dtype.kind in "iu":
             # Modulo the width: what is coded instead of values has as many levels as they.
-            found += [np.diff(values, axis=axis) for axis in (0, 2, 3)]
+            found += [np.diff(part, axis=axis) for axis in (2, 3)]
         bits = min(_entropy(each) for each in found if each.size)
-        total += bits * math.prod(data.shape) / bands * variable.bands
+        total += bits * math.prod(prepared.data.shape) / prepared.data.shape[1] * bands
     return total
 
 
