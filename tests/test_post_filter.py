@@ -297,3 +297,24 @@ def test_a_large_offset_does_not_cost_exactness(mean, tmp_path):
     assert filter_of(tmp_path / "cube.mp4") is not None
     theirs = FormatReader(tmp_path / "cube.mp4", DICTIONARY).read("t")
     np.testing.assert_array_equal(theirs, ours)
+
+
+def test_samples_do_not_depend_on_the_number_of_threads(tmp_path, monkeypatch):
+    values, options = FILES["several GOPs"]
+    path = tmp_path / "cube.mp4"
+    encoded(values, path, **options)
+    monkeypatch.setattr(slabs, "_SLAB", 4000)
+    asked, in_threads = [], slabs.map_ordered
+
+    def counted(function, items, workers):
+        asked.append(workers)
+        return in_threads(function, items, workers)
+
+    monkeypatch.setattr(slabs, "map_ordered", counted)
+    found = []
+    for threads in (1, 2):
+        monkeypatch.setattr("xvcomp.reading.cpu_count", lambda threads=threads: threads)
+        with xvcomp.open(path) as opened:
+            found.append(opened.t.isel(time=slice(0, 8)).values)
+    np.testing.assert_array_equal(*found)
+    assert set(asked) == {1, 2}

@@ -243,7 +243,7 @@ class Klt:
 
     Parameters
     ----------
-    matrix : Array of int32, shape (bands, components)
+    matrix : Array of int8 or int16, shape (bands, components)
     shift : int
         Binary point of ``matrix``.
     means : Array of float32 or float64, shape (bands,)
