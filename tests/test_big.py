@@ -13,8 +13,8 @@ import xarray as xr
 import xvcomp
 from xvcomp import planner
 from xvcomp.memory import Memory, parse_nbytes
+from xvcomp.parallel import map_ordered
 from xvcomp.pipeline.encoded import EncodedWindow
-from xvcomp.pipeline.parallel import map_ordered
 from xvcomp.pipeline.slabs import codes_of, samples_of
 from xvcomp.pipeline.spool import Spooled, spooled
 from xvcomp.pipeline.windows import Window, block_slices

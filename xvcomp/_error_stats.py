@@ -3,10 +3,14 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .parallel import map_ordered
 
 __all__ = [
     "ErrorStats",
@@ -22,7 +26,7 @@ Array = NDArray[Any]
 Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 
-_BLOCK = 1 << 17
+_BLOCK = 1 << 18
 
 
 def psnr_db(mse: float, peak: float) -> float:
@@ -129,7 +133,9 @@ class ErrorStats:
     ref_scatter: float = 0.0
 
     @classmethod
-    def of(cls, reference: Array, decoded: Array, valid: Bool | None = None) -> Self:
+    def of(
+        cls, reference: Array, decoded: Array, valid: Bool | None = None, threads: int = 1
+    ) -> Self:
         """Measure arrays of any shape and any integer or float dtype.
 
         Parameters
@@ -137,6 +143,8 @@ class ErrorStats:
         reference, decoded : ndarray, same shape
         valid : ndarray of bool, same shape, optional
             Default: wherever the reference is finite.
+        threads : int
+            The result is the same with any number.
 
         Raises
         ------
@@ -144,34 +152,35 @@ class ErrorStats:
             If shapes differ.
         """
         check_shapes(reference, decoded, valid)
-        stats = cls()
-        for part in _blocks(reference, decoded, valid):
-            stats += cls._of_block(*part)
-        return stats
+        blocks = _blocks(reference, decoded, valid)
+        return reduce(add, map_ordered(lambda part: cls._of_block(*part), blocks, threads), cls())
 
     @classmethod
     def _of_block(cls, reference: Array, decoded: Array, valid: Bool) -> Self:
-        valid = valid & np.isfinite(reference)
-        n_valid = int(valid.sum())
+        if reference.dtype.kind == "f":
+            valid = valid & np.isfinite(reference)
+        n_valid = int(np.count_nonzero(valid))
         if n_valid == 0:
             return cls(n_total=valid.size)
         size = valid.size
         if n_valid < size:
             decoded, reference = decoded[valid], reference[valid]
         error = difference(decoded, reference)
-        magnitude = np.abs(error)
         # A shift first: the mean of values near the largest float must not overflow.
         shift = float(reference[0])
         with np.errstate(over="ignore", invalid="ignore"):
+            sum_error = float(error.sum())
+            sum_squares = float(np.einsum("i,i->", error, error))
+            magnitude = np.abs(error, out=error)
             centred = np.subtract(reference, shift, dtype=np.float64)
             mean = float(np.mean(centred))
             centred -= mean
             return cls(
                 n_total=size,
                 n_valid=n_valid,
-                sum_error=float(error.sum()),
+                sum_error=sum_error,
                 sum_abs=float(magnitude.sum()),
-                sum_squares=float(np.einsum("i,i->", error, error)),
+                sum_squares=sum_squares,
                 max_error=float(magnitude.max()),
                 ref_min=float(reference.min()),
                 ref_max=float(reference.max()),

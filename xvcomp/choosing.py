@@ -26,8 +26,8 @@ from .codecs import registry
 from .errors import CodecError
 from .estimating import folding_gain
 from .excerpts import sample_of
+from .parallel import map_ordered
 from .pipeline import EncodedGroup, GroupInput, Prepared, prepare, trial
-from .pipeline.parallel import map_ordered
 from .planner import choices
 from .replacing import or_replaced
 from .results import Override

@@ -54,7 +54,7 @@ def specials_of(values: NDArray[Any], fill_values: Sequence[Any] = ()) -> NDArra
     """
     if values.dtype.kind not in "biuf" or values.dtype.itemsize > 8:
         raise ValueError(f"dtype {values.dtype} is not bool, integer or float of up to 8 bytes")
-    candidates = _candidates(values.dtype, fill_values)
+    candidates = _possible(values, _candidates(values.dtype, fill_values))
     found = candidates[[bool(_same(values, value).any()) for value in candidates]]
     if len(found) > MAX_SPECIALS:
         raise ValueError(f"{len(found)} special values; at most {MAX_SPECIALS} are allowed")
@@ -168,6 +168,16 @@ def _candidates(dtype: np.dtype[Any], fill_values: Sequence[Any]) -> NDArray[Any
     candidates = np.array(ordered, dtype=dtype)
     _, first = np.unique(_bits(candidates), return_index=True)
     return candidates[np.sort(first)]
+
+
+def _possible(values: NDArray[Any], candidates: NDArray[Any]) -> NDArray[Any]:
+    """Leave out what lies beyond the extremes, which take no memory to find."""
+    if not (values.size and candidates.size):
+        return candidates[:0]
+    low, high = values.min(), values.max()
+    if np.isnan(low):
+        return candidates
+    return np.asarray(candidates[(candidates >= low) & (candidates <= high)])
 
 
 def _as_dtype(value: Any, dtype: np.dtype[Any]) -> Any:

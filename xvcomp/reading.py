@@ -17,10 +17,10 @@ from .containers.mp4 import Mp4Reader
 from .dataset import coded_dtype
 from .errors import ContainerError
 from .inputs import extra_dims, to_dims
+from .parallel import cpu_count, map_ordered
 from .part_cache import PartCache, shared_cache
 from .parts import GroupParts, Part, batches
 from .pipeline import VariableForm
-from .pipeline.parallel import cpu_count, map_ordered
 from .selection import Wanted, flat_bands, paste
 from .spec import BandGroup, Manifest, VariableSpec
 

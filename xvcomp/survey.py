@@ -98,17 +98,18 @@ def _facts(stored: StoredVariable, looks: Looks) -> tuple[VariableFacts, _Frames
         return VariableFacts(**basic), None
     sample = _sample(stored, axes[0]).view(dtype)
     valid = masks.classify(sample, masks.specials_of(sample, stored.fill_values)) == 0
-    distinct = _distinct(sample[valid])
+    distinct = _distinct(sample.ravel() if valid.all() else sample[valid])
     repeat = _repeat(sample, spec.dims, axes) if looks.repeated else (1, 1)
     seek = looks.interpolated and spec.name not in looks.full
     seek = seek and repeat == (1, 1) and dtype.kind in "iuf"
-    points = np.where(valid, sample, np.nan) if dtype.kind == "f" else _masked(sample, valid)
+    some = slice(None, None, max(1, sample.size // _SAMPLE_POINTS))
+    points = _masked(sample.ravel()[some], valid.ravel()[some])
     facts = VariableFacts(
         **basic,
         distinct=distinct,
         varies=distinct > 1,
         repeat=repeat,
-        sample=points.ravel()[:: max(1, points.size // _SAMPLE_POINTS)].astype(np.float64),
+        sample=points,
     )
     return facts, _few_frames(sample, valid, spec.dims, axes) if seek else None
 
@@ -180,12 +181,12 @@ def _repeat(
 
 
 def _factor(values: NDArray[Any]) -> int:
+    length = values.shape[-1]
+    # Two columns tell most fields from repeated ones.
+    if length < 2 or not np.array_equal(values[..., 0], values[..., 1]):
+        return 1
     for factor in _FACTORS:
-        length = values.shape[-1]
-        if length < 2 * factor:
-            continue
-        # A glance at one frame tells most fields from repeated ones.
-        if all(_repeats(each, factor) for each in (values[:1], values)):
+        if length >= 2 * factor and _repeats(values, factor):
             return factor
     return 1
 

@@ -19,8 +19,8 @@ from .errors import ErrorBoundExceeded
 from .ignoring import ignores
 from .inputs import group_input
 from .metrics import ErrorStats
+from .parallel import cpu_count, map_ordered
 from .pipeline import GroupInput
-from .pipeline.parallel import cpu_count, map_ordered
 from .pipeline.windows import Window, windows
 from .promises import Compared
 from .reading import CubeFile
@@ -49,18 +49,21 @@ class _Comparison:
         threads = 1 if len(self.parts) > 1 else self.workers
         decoded = self.cube.part(self.group, window.index, window.block, threads=threads)
         return [
-            self._variable(number, decoded[number], window)
+            self._variable(number, decoded[number], window, threads)
             for number in range(len(self.data.variables))
         ]
 
-    def _variable(self, number: int, decoded: NDArray[Any], window: Window) -> Compared:
+    def _variable(
+        self, number: int, decoded: NDArray[Any], window: Window, threads: int
+    ) -> Compared:
         variable = self.data.variables[number]
         stored = variable.read(window.time, window.y, window.x)
         valid = _valid(stored, variable.fill_values)
         counted = valid
         if variable.ignore is not None:
             counted = valid & ~variable.ignore(window.time, window.y, window.x)
-        stats = ErrorStats.of(stored, decoded, counted).scaled(variable.scale, variable.offset)
+        stats = ErrorStats.of(stored, decoded, counted, threads)
+        stats = stats.scaled(variable.scale, variable.offset)
         if self.group.lossless:
             return Compared(stats=stats, changed=_changed(stored, decoded))
         gaps = _moved(stored, decoded, valid, _valid(decoded, variable.fill_values))

@@ -17,7 +17,7 @@ from ..codecs.capabilities import all_capabilities
 from ..containers.source import is_url
 from ..containers.taco.rows import import_pyarrow
 from ..errors import PlanError
-from ..pipeline.parallel import cpu_count
+from ..parallel import cpu_count
 from ..results import Options
 from ..version import __version__
 from . import cluster

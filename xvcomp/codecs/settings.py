@@ -32,6 +32,7 @@ smallest with one slice and the small context model (context 1: +1 to +5 %).
 
 import math
 from collections.abc import Mapping
+from functools import cache
 from itertools import pairwise
 
 from ..spec import Preset
@@ -182,7 +183,8 @@ def ffv1_options(params: StreamParams, height: int, width: int) -> dict[str, str
     return merge(options, params.options)
 
 
-def hevc_steps(bit_depth: int, lowest: int = 0, highest: int = 51) -> dict[int, float]:
+@cache
+def hevc_steps(bit_depth: int, lowest: int = 0, highest: int = 51) -> Mapping[int, float]:
     """Map HEVC's QP to the step, in codes, whose rounding makes the same error.
 
     QP counts from the 8-bit scale: ``QP' = QP + 6 (bit_depth - 8)``. On noise the
@@ -192,7 +194,8 @@ def hevc_steps(bit_depth: int, lowest: int = 0, highest: int = 51) -> dict[int, 
     return {qp: 1.2 * math.exp2((qp + offset) / 6) for qp in range(lowest, highest + 1)}
 
 
-def x264_steps(bit_depth: int) -> dict[int, float]:
+@cache
+def x264_steps(bit_depth: int) -> Mapping[int, float]:
     """Map the QP of libx264, which counts from the scale of its own depth, to steps."""
     highest = 51 + 6 * (bit_depth - 8)
     return {qp: 1.22 * math.exp2((qp - 4) / 6) for qp in range(1, highest + 1)}
@@ -217,14 +220,16 @@ _AV1_ANCHORS = (
 _VP9_ANCHORS = ((1, 1.45), (4, 2.87), (16, 8.13), (24, 11.7), (32, 19.7), (48, 59.4), (63, 204.0))
 
 
-def av1_steps(bit_depth: int) -> dict[int, float]:
+@cache
+def av1_steps(bit_depth: int) -> Mapping[int, float]:
     """Map four times the CRF of SVT-AV1 to steps; finer than CRF 1 makes no odds at 8 bits."""
     column = 2 if bit_depth == 8 else 1
     anchors = [(4 * row[0], row[column]) for row in _AV1_ANCHORS]
     return interpolate(anchors, range(4 if bit_depth == 8 else 1, 253))
 
 
-def vp9_steps(bit_depth: int) -> dict[int, float]:
+@cache
+def vp9_steps(bit_depth: int) -> Mapping[int, float]:
     """Map the CRF of libvpx-vp9 to steps."""
     scale = 2.0 ** (bit_depth - 8)
     return interpolate([(crf, step * scale) for crf, step in _VP9_ANCHORS], range(1, 64))

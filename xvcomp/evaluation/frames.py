@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import metrics
-from ..pipeline.parallel import map_ordered
+from ..parallel import map_ordered
 from ..pipeline.windows import Window
 from ..results import OnProgress, Progress
 from .grouping import Unit

@@ -8,7 +8,7 @@ from operator import add
 from .. import metrics
 from ..errors import PlanError
 from ..metrics import ErrorStats
-from ..pipeline.parallel import map_ordered
+from ..parallel import map_ordered
 from ..pipeline.windows import Window
 from .grouping import Unit
 from .pairs import Pair

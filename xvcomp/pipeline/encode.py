@@ -15,6 +15,7 @@ from ..codecs.abc import Codec, StreamParams
 from ..codecs.capabilities import probe
 from ..codecs.segments import split
 from ..errors import CodecError
+from ..parallel import cpu_count, map_ordered
 from ..spec import (
     BandGroup,
     GroupPlan,
@@ -40,7 +41,6 @@ from .encoded import (
     measure_window,
 )
 from .filtering import evidence_of, learned, pays
-from .parallel import cpu_count, map_ordered
 from .prepare import Prepared, WindowData
 from .reconstruct import DecodePart, VariableForm, decode_bands, decode_part
 from .slabs import codes_of
@@ -177,7 +177,8 @@ def _filtered(
         )
         values = decode_part(group, coding.forms, whole)
         clock.decode += time.perf_counter() - started
-        return replace(part, stats=measure_window(prepared.data, data, values))
+        stats = measure_window(prepared.data, data, values, _threads(coding))
+        return replace(part, stats=stats)
 
     clock.encode = plain.encode_seconds
     parts = tuple(map_ordered(measured, plain.windows, prepared.workers))
@@ -321,7 +322,7 @@ def _encode_window(
         masks=gaps,
         residuals=tuple(part.residuals),
         nbytes=nbytes + sum(map(len, (*gaps, *part.residuals))),
-        stats=measure_window(prepared.data, data, values),
+        stats=measure_window(prepared.data, data, values, _threads(coding)),
     )
     return encoded_window, evidence
 
@@ -331,7 +332,7 @@ def _planes(coding: _Coding, data: WindowData) -> list[Planes]:
     assert group.klt is not None
     assert group.quantization is not None
     assert group.layout is not None
-    codes = codes_of(data.filled, group.fold, group.klt, group.quantization)
+    codes = codes_of(data.filled, group.fold, group.klt, group.quantization, _threads(coding))
     geo = planes.geometry(
         group.layout, codes.shape[1], codes.shape[2], codes.shape[3], coding.smallest
     )

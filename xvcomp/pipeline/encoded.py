@@ -215,7 +215,7 @@ def correction_packets(
 
 
 def measure_window(
-    data: GroupInput, read: WindowData, values: Sequence[NDArray[Any]]
+    data: GroupInput, read: WindowData, values: Sequence[NDArray[Any]], threads: int = 1
 ) -> tuple[ErrorStats, ...]:
     """Compare with what was read, in unpacked units; ignored samples do not count."""
     found = []
@@ -224,7 +224,7 @@ def measure_window(
         if read.ignored is not None:
             valid &= ~read.ignored[:, bands]
         found.append(
-            ErrorStats.of(read.stored[number], values[number], valid).scaled(
+            ErrorStats.of(read.stored[number], values[number], valid, threads).scaled(
                 variable.scale, variable.offset
             )
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from .. import residual
 from ..errors import CodecError
+from ..parallel import cpu_count, map_ordered
 from ..spec import BandGroup, GroupPlan, ResidualSpec
 from .correct import Correction
 from .encoded import (
@@ -20,7 +21,6 @@ from .encoded import (
     mask_packets,
     measure_window,
 )
-from .parallel import cpu_count, map_ordered
 from .prepare import Prepared, WindowData
 from .reconstruct import DecodePart, VariableForm, decode_part
 from .spool import spooled

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import add
 from threading import Lock
 from typing import Any
 
@@ -10,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import masks
+from ..parallel import cpu_count, map_ordered
 from ..spec import Interpolation, Klt
 from ..transforms import interpolating, klt, rotating
 from ..transforms.rotating import Patches
-from .parallel import cpu_count, map_ordered
-from .slabs import folded_slabs
+from .slabs import folded_slabs, map_folded
 from .windows import GroupInput, VariableInput, Window, windows
 
 __all__ = ["Prepared", "WindowData", "prepare"]
@@ -173,7 +175,10 @@ class Prepared:
             found = [_range_of(klt.forward(ends, transform))]
         else:
             chosen = self._all_components(transform)
-            found = list(map_ordered(lambda w: self._window(w, chosen), self.windows, self.workers))
+            threads = cpu_count() if len(self.windows) == 1 else 1
+            found = list(
+                map_ordered(lambda w: self._window(w, chosen, threads), self.windows, self.workers)
+            )
         low = np.min([each[0] for each in found], axis=0)
         high = np.max([each[1] for each in found], axis=0)
         for k in range(chosen.n_components):
@@ -188,12 +193,14 @@ class Prepared:
         return transform
 
     def _window(
-        self, window: Window, transform: Klt
+        self, window: Window, transform: Klt, threads: int
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        found = [
-            _range_of(klt.forward(folded, transform))
-            for folded in folded_slabs(self.read(window).filled, self.fold)
-        ]
+        filled = self.read(window).filled
+        found = list(
+            map_folded(
+                lambda part: _range_of(klt.forward(part, transform)), filled, self.fold, threads
+            )
+        )
         return np.min([low for low, _ in found], axis=0), np.max(
             [high for _, high in found], axis=0
         )
@@ -205,7 +212,10 @@ def _column_name(transform: Klt, component: int, whole: Klt | None = None) -> by
     return column if whole is None else column + whole.matrix.data
 
 
-def _range_of(values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+_Range = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def _range_of(values: NDArray[Any]) -> _Range:
     """Return the extremes of each band."""
     axes = (0, 2, 3)
     return values.min(axis=axes).astype(np.float64), values.max(axis=axes).astype(np.float64)
@@ -225,7 +235,7 @@ def prepare(data: GroupInput, *, span: int, block: tuple[int, int], fold: int = 
     """
     parts = windows(data.shape, span, block)
     keep = math.prod(data.shape) * _kept_per_sample(data) <= data.memory.keep_nbytes
-    first = _Scan.of(data, parts[0], fold, keep)
+    first = _Scan.of(data, parts[0], fold, keep, threads=cpu_count())
     workers = data.memory.workers(math.prod(parts[0].shape) * data.shape[1], cpu_count())
     total, reads = first, [first.read]
     for scan in map_ordered(lambda w: _Scan.of(data, w, fold, keep, first), parts[1:], workers):
@@ -273,6 +283,7 @@ class _Scan:
         fold: int,
         keep: bool,
         first: "_Scan | None" = None,
+        threads: int = 1,
     ) -> "_Scan":
         stored = _stored(data, window)
         pairs = list(zip(data.variables, stored, strict=True))
@@ -288,7 +299,7 @@ class _Scan:
             origin = next(folded_slabs(read.filled, fold)).mean(axis=(0, 2, 3), dtype=np.float64)
         else:
             side, origin = first.patches.side, first.moments.origin
-        low, high, moments = _bands(read.filled, fold, origin)
+        low, high, moments = _bands(read.filled, fold, origin, threads)
         share = math.prod(window.shape) / math.prod((data.shape[0], *data.shape[2:]))
         return cls(
             specials,
@@ -318,16 +329,15 @@ class _Scan:
 
 
 def _bands(
-    filled: NDArray[Any], fold: int, origin: NDArray[np.float64]
+    filled: NDArray[Any], fold: int, origin: NDArray[np.float64], threads: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], klt.Moments]:
     """Return extremes and moments of the folded bands of a window."""
-    moments: klt.Moments | None = None
-    ranges = []
-    for folded in folded_slabs(filled, fold):
-        own = klt.Moments.of(folded, origin)
-        moments = own if moments is None else moments + own
-        ranges.append(_range_of(folded))
-    assert moments is not None  # a window has at least one frame
+
+    def measured(folded: NDArray[np.float64]) -> tuple[klt.Moments, _Range]:
+        return klt.Moments.of(folded, origin), _range_of(folded)
+
+    parts, ranges = zip(*map_folded(measured, filled, fold, threads), strict=True)
+    moments = reduce(add, parts)
     low = np.min([each[0] for each in ranges], axis=0)
     high = np.max([each[1] for each in ranges], axis=0)
     return low, high, moments
@@ -374,7 +384,12 @@ def _classes(
     stored: tuple[NDArray[Any], ...], specials: tuple[NDArray[Any], ...]
 ) -> NDArray[np.uint8]:
     pairs = zip(stored, specials, strict=True)
-    return np.concatenate([masks.classify(values, special) for values, special in pairs], axis=1)
+    return _joined([masks.classify(values, special) for values, special in pairs])
+
+
+def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Join the bands of variables; those of a single one are not copied."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
 def _assemble(
@@ -385,7 +400,7 @@ def _assemble(
 ) -> WindowData:
     classes = _classes(stored, specials)
     dtype = _working_dtype([values.dtype for values in stored])
-    bands = np.concatenate([values.astype(dtype, copy=False) for values in stored], axis=1)
+    bands = _joined([values.astype(dtype, copy=False) for values in stored])
     valid = classes == 0
     ignored = _ignored(data, window)
     known = valid if ignored is None else valid & ~ignored

@@ -6,16 +6,17 @@ and pass through it once per operation.
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import planes
+from ..parallel import map_ordered
 from ..spec import BandGroup, Klt, Layout, Planes, Quantization
 from ..transforms import folding, interpolating, klt, post_filter, quantize
-from .parallel import map_ordered
 from .samples import VariableForm, clip, to_dtype
 
 __all__ = [
@@ -23,13 +24,14 @@ __all__ = [
     "cast_into",
     "codes_of",
     "folded_slabs",
+    "map_folded",
     "neighbourhoods",
     "samples_of",
     "slabs",
 ]
 
-_SLAB = 1 << 17
-"""Samples of a slab: a megabyte of float64."""
+_SLAB = 1 << 18
+"""Samples of a slab: two megabytes of float64. With less, threads get in the way of each other."""
 
 _FILTER_SLAB = 1 << 16
 """The same where each sample has all kinds of neighbours beside it: larger than a cache, but the
@@ -39,18 +41,36 @@ _AT_ONCE = 1 << 22
 """Samples that may be filtered at the same time: 64 megabytes of values and levels."""
 
 _Frames = NDArray[np.float64]
+_Slab = tuple[slice, slice, _Frames]
+"""Frames and rows, and values of shape (time, band, y, x) there."""
+
+_T = TypeVar("_T")
 
 
 def folded_slabs(filled: NDArray[Any], fold: int) -> Iterator[NDArray[np.float64]]:
     """Yield gap-free samples, folded and as float64, a few frames at a time."""
+    return map_folded(lambda folded: folded, filled, fold, threads=1)
+
+
+def map_folded(
+    function: Callable[[_Frames], _T], filled: NDArray[Any], fold: int, threads: int
+) -> Iterator[_T]:
+    """Apply a function to each of the `folded_slabs`, in order, in some threads."""
     time, bands, height, width = filled.shape
-    step = fold * max(1, 4 * _SLAB // (fold * bands * height * width))
-    for start in range(0, time, step):
-        yield folding.fold(filled[start : start + step].astype(np.float64), fold)
+    step = fold * max(1, 2 * _SLAB // (fold * bands * height * width))
+
+    def applied(start: int) -> _T:
+        return function(folding.fold(filled[start : start + step].astype(np.float64), fold))
+
+    return map_ordered(applied, range(0, time, step), threads)
 
 
 def codes_of(
-    filled: NDArray[Any], fold: int, transform: Klt, quantization: Quantization
+    filled: NDArray[Any],
+    fold: int,
+    transform: Klt,
+    quantization: Quantization,
+    threads: int = 1,
 ) -> NDArray[np.uint16]:
     """Fold, transform and quantise gap-free samples.
 
@@ -60,6 +80,7 @@ def codes_of(
     fold : int
     transform : Klt
     quantization : Quantization
+    threads : int
 
     Returns
     -------
@@ -68,11 +89,20 @@ def codes_of(
     time, bands, height, width = filled.shape
     frames = -(-time // fold)
     codes = np.empty((frames, transform.n_components, height, width), dtype=np.uint16)
-    for span, rows in slabs(frames, height, fold * bands * width):
+
+    def code(slab: tuple[slice, slice]) -> None:
+        span, rows = slab
         part = filled[span.start * fold : span.stop * fold, :, rows]
         components = klt.forward(folding.fold(part, fold), transform)
         codes[span, :, rows] = quantize.quantize(components, quantization)
+
+    _do(code, slabs(frames, height, fold * bands * width), threads)
     return codes
+
+
+def _do(work: Callable[[_T], None], items: Iterable[_T], threads: int) -> None:
+    for _ in map_ordered(work, items, threads):
+        pass
 
 
 def samples_of(
@@ -92,7 +122,6 @@ def samples_of(
     shape : (int, int, int)
         (time, y, x) of the samples.
     threads : int
-        That may filter.
 
     Returns
     -------
@@ -103,18 +132,26 @@ def samples_of(
     time, height, width = shape
     out = [np.empty((time, form.bands, height, width), dtype=form.dtype) for form in forms]
     limits = list(zip(group.valid_min, group.valid_max, strict=True))
-    for span, rows, values in band_slabs(group, streams, shape, threads):
+
+    def cast(slab: _Slab) -> None:
+        span, rows, values = slab
         start = 0
         for target, form, (low, high) in zip(out, forms, limits, strict=True):
             part = values[:, start : start + form.bands]
             cast_into(part, low, high, target[span, :, rows])
             start += form.bands
+
+    if group.interpolation or group.post_filter:
+        for slab in band_slabs(group, streams, shape, threads):
+            cast(slab)
+    else:
+        _do(lambda parts: _do(cast, parts(), 1), _unfiltered(group, streams, shape), threads)
     return out
 
 
 def band_slabs(
     group: BandGroup, streams: Sequence[Planes], shape: tuple[int, int, int], threads: int = 1
-) -> Iterator[tuple[slice, slice, NDArray[np.float64]]]:
+) -> Iterator[_Slab]:
     """Undo layout, quantisation, transform and folding, and filter, slab by slab.
 
     Yields
@@ -138,7 +175,7 @@ def band_slabs(
 
 def _coded_slabs(
     group: BandGroup, streams: Sequence[Planes], shape: tuple[int, int, int], threads: int
-) -> Iterator[tuple[slice, slice, _Frames]]:
+) -> Iterator[_Slab]:
     """Do what `band_slabs` does on the grid that is coded."""
     if not group.post_filter:
         yield from _unfiltered_slabs(group, streams, shape)
@@ -209,7 +246,7 @@ def neighbourhoods(
 
 
 def _whole_frames(
-    parts: Iterator[tuple[slice, slice, _Frames]], shape: tuple[int, int, int]
+    parts: Iterator[_Slab], shape: tuple[int, int, int]
 ) -> Iterator[tuple[slice, _Frames]]:
     """Join slabs of some rows to whole frames."""
     height = shape[1]
@@ -224,19 +261,33 @@ def _whole_frames(
 
 def _unfiltered_slabs(
     group: BandGroup, streams: Sequence[Planes], shape: tuple[int, int, int]
-) -> Iterator[tuple[slice, slice, _Frames]]:
+) -> Iterator[_Slab]:
     """Do what `band_slabs` does on the grid that is coded, without the group's post-filter."""
+    for parts in _unfiltered(group, streams, shape):
+        yield from parts()
+
+
+def _unfiltered(
+    group: BandGroup, streams: Sequence[Planes], shape: tuple[int, int, int]
+) -> Iterator[Callable[[], Iterator[_Slab]]]:
+    """Yield what makes the slabs of some frames, so that threads may do so."""
     time, height, width = shape
-    if group.layout is None or group.quantization is None or group.klt is None:
+    layout, quantization, transform = group.layout, group.quantization, group.klt
+    if layout is None or quantization is None or transform is None:
         raise ValueError("it has neither video nor packets")
-    frames, bands = len(streams[0][0]), group.klt.matrix.shape[0]
-    for span, rows in slabs(frames, height, bands * width):
-        if rows.start == 0:
-            codes = _codes(group.layout, group.klt.n_components, streams, span, (height, width))
-        levels = quantize.dequantize(codes[:, :, rows], group.quantization)
-        values = klt.inverse(levels, group.klt, group.quantization.step)
+    frames, bands = len(streams[0][0]), transform.matrix.shape[0]
+
+    def made(span: slice, parts: Sequence[slice]) -> Iterator[_Slab]:
+        codes = _codes(layout, transform.n_components, streams, span, (height, width))
         span_out = slice(span.start * group.fold, min(span.stop * group.fold, time))
-        yield span_out, rows, folding.unfold(values, group.fold, span_out.stop - span_out.start)
+        for rows in parts:
+            levels = quantize.dequantize(codes[:, :, rows], quantization)
+            values = klt.inverse(levels, transform, quantization.step)
+            yield span_out, rows, folding.unfold(values, group.fold, span_out.stop - span_out.start)
+
+    own = itertools.groupby(slabs(frames, height, bands * width), key=lambda slab: slab[0])
+    for span, parts in own:
+        yield partial(made, span, [rows for _, rows in parts])
 
 
 def cast_into(

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from threading import Lock
 
 from ..jobs import Job, QualitySet, step_of
+from ..parallel import map_ordered
 from ..pipeline import EncodedGroup, Window
-from ..pipeline.parallel import map_ordered
 from ..presearch import ValueOf
 from ..results import OnProgress, Progress
 from ..search import Goal, Point, Update

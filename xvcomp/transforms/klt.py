@@ -12,6 +12,7 @@ What follows is one multiplication and one addition per sample.
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -213,12 +214,26 @@ def forward(values: NDArray[np.floating], klt: Klt) -> NDArray[np.float64]:
         In weighted units. The least-squares solution for the rounded matrix, so that
         `inverse` of the unquantised components is as near as the components allow.
     """
-    matrix = klt.matrix.numpy().astype(np.float64) / 2**klt.shift
-    analysis = np.linalg.pinv(matrix) * klt.weights.numpy()
-    centred = values - klt.means.numpy().astype(np.float64)[:, None, None]
+    analysis, is_diagonal = _analysis(klt.matrix, klt.shift, klt.weights)
+    centred = values.astype(np.float64)
+    per_band.apply(np.subtract, centred, klt.means.numpy().astype(np.float64))
+    if is_diagonal:
+        per_band.apply(np.multiply, centred, np.diagonal(analysis))
+        return centred
     time, bands, y, x = values.shape
     components = multiply(analysis, centred.reshape(time, bands, y * x))
     return np.asarray(components.reshape(time, len(analysis), y, x))
+
+
+@lru_cache(maxsize=64)
+def _analysis(matrix: Array, shift: int, weights: Array) -> tuple[NDArray[np.float64], bool]:
+    """Return what gives components of centred bands, and whether it is diagonal.
+
+    Many slabs want the same.
+    """
+    found = np.linalg.pinv(matrix.numpy() / 2**shift) * weights.numpy()
+    is_square = found.shape[0] == found.shape[1]
+    return found, is_square and np.array_equal(found, np.diag(np.diagonal(found)))
 
 
 def inverse(levels: NDArray[np.float64], klt: Klt, step: float) -> NDArray[np.float64]:

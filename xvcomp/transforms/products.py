@@ -75,9 +75,12 @@ def gram(rows: NDArray[_Float]) -> NDArray[_Float]:
         Symmetric.
     """
     size, count = rows.shape
+    if size == 1:
+        # BLAS has another rule for these.
+        return np.asarray(np.einsum("kn,ln->kl", rows, rows))
     out = np.zeros((size, size), dtype=rows.dtype)
     blocks = [slice(start, start + _BLOCK) for start in range(0, size, _BLOCK)]
-    most = _ALONE // _BLOCK**2
+    most = _ALONE // min(size, _BLOCK) ** 2
     for start in range(0, count, most):
         part = rows[:, start : start + most]
         for number, one in enumerate(blocks):

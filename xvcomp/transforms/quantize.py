@@ -57,10 +57,10 @@ def quantize(components: NDArray[np.float64], q: Quantization) -> NDArray[np.uin
     ValueError
         If there is a NaN; fill gaps first.
     """
-    if np.isnan(components).any():
+    if np.isnan(components.min()):
         raise ValueError("components hold NaN; fill gaps before quantizing")
     codes = components / q.step
-    codes += np.array(q.offsets, dtype=np.float64)[:, None, None]
+    per_band.apply(np.add, codes, np.array(q.offsets, dtype=np.float64))
     np.rint(codes, out=codes)
     np.clip(codes, 0, q.max_code, out=codes)
     return codes.astype(np.uint16)
