@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .parallel import map_ordered
+from .parallel import map_slabs
 
 __all__ = [
     "ErrorStats",
@@ -153,7 +153,7 @@ class ErrorStats:
         """
         check_shapes(reference, decoded, valid)
         blocks = _blocks(reference, decoded, valid)
-        return reduce(add, map_ordered(lambda part: cls._of_block(*part), blocks, threads), cls())
+        return reduce(add, map_slabs(lambda part: cls._of_block(*part), blocks, threads), cls())
 
     @classmethod
     def _of_block(cls, reference: Array, decoded: Array, valid: Bool) -> Self:

@@ -18,6 +18,8 @@ _PER_SAMPLE = 36
 samples, and the encoder's own frames."""
 _PER_PACKET_SAMPLE = 90
 """The same where packets are coded without a video: by a pyramid, at worst."""
+_PER_SLAB_THREAD = 128 << 20
+"""Of the limit, for each thread that works at slabs: these take 12 MiB at a time."""
 _MAX_WINDOW = 32_000_000
 _MAX_PACKET_WINDOW = 4_000_000
 _MIN_WINDOW = 1_000_000
@@ -91,6 +93,10 @@ class Memory:
             return
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD)
+
+    def slab_threads(self, cores: int) -> int:
+        """Return how many slabs of a window may be at work at a time: each has temporary copies."""
+        return cores if self.limit is None else max(1, min(cores, self.limit // _PER_SLAB_THREAD))
 
     def workers(self, samples: int, cores: int, *, packets: bool = False) -> int:
         """Return how many windows of that many samples may be at work at a time.

@@ -4,9 +4,11 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Lock
 from typing import TypeVar
 
-__all__ = ["cpu_count", "map_ordered"]
+__all__ = ["cpu_count", "map_ordered", "map_slabs"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -42,3 +44,50 @@ def map_ordered(function: Callable[[T], R], items: Iterable[T], workers: int = 0
         finally:
             for future in pending:
                 future.cancel()
+
+
+def map_slabs(function: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
+    """Do as `map_ordered` does, with no more threads than other slabs leave.
+
+    Slabs are parts of a window, of which some may be at work side by side, in groups that are
+    so, too. Where all cores are taken, the caller's own thread does the work.
+
+    Parameters
+    ----------
+    function : callable
+    items : iterable
+    threads : int
+        At most so many, and no more than there are cores.
+    """
+    with _claimed.some(threads) as granted:
+        yield from map_ordered(function, items, granted)
+
+
+class _Claims:
+    """Counts the threads of this process that work at slabs."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew, as a forked process must: it has none of the threads."""
+        self._lock = Lock()
+        self._taken = 0
+
+    @contextmanager
+    def some(self, threads: int) -> Iterator[int]:
+        """Take as many as are left of some threads, and at least one, inside the block."""
+        with self._lock:
+            granted = max(1, min(threads, cpu_count() - self._taken))
+            self._taken += granted
+        try:
+            yield granted
+        finally:
+            with self._lock:
+                self._taken -= granted
+
+
+_claimed = _Claims()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_claimed.forget)

@@ -182,11 +182,13 @@ def _repeat(
 
 def _factor(values: NDArray[Any]) -> int:
     length = values.shape[-1]
-    # Two columns tell most fields from repeated ones.
+    # Every factor repeats the first column, and what is in the first frame, whatever its margin.
     if length < 2 or not np.array_equal(values[..., 0], values[..., 1]):
         return 1
     for factor in _FACTORS:
-        if length >= 2 * factor and _repeats(values, factor):
+        if length < 2 * factor:
+            continue
+        if all(_repeats(each, factor) for each in (values[:1], values)):
             return factor
     return 1
 

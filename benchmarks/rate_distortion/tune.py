@@ -97,7 +97,13 @@ SETTINGS = {
     "SVT-AV1 8": _svtav1(8),
     "SVT-AV1 10": _svtav1(10),
     "SVT-AV1 6 without temporal filter": _svtav1(6, "enable-tf=0"),
+    "x265, preset balanced, scene cuts": Setting(
+        codec="libx265", preset="balanced", options={"x265-params": "scenecut=40"}
+    ),
+    "x264 superfast": _x264("superfast"),
+    "x264 superfast with trellis": _x264("superfast", "trellis=1:8x8dct=1"),
     "x264 veryfast": _x264("veryfast"),
+    "x264 faster": _x264("faster"),
     "x264 medium": _x264("medium"),
 }
 """The first is what the others are compared with; ``fast ...`` change one thing of that preset."""

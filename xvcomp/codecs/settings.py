@@ -34,6 +34,7 @@ import math
 from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
+from types import MappingProxyType
 
 from ..spec import Preset
 from . import finer
@@ -191,14 +192,16 @@ def hevc_steps(bit_depth: int, lowest: int = 0, highest: int = 51) -> Mapping[in
     error is that of a step 1.05 to 1.4 times the nominal one (B frames have a higher QP).
     """
     offset = 6 * (bit_depth - 8) - 4
-    return {qp: 1.2 * math.exp2((qp + offset) / 6) for qp in range(lowest, highest + 1)}
+    steps = {qp: 1.2 * math.exp2((qp + offset) / 6) for qp in range(lowest, highest + 1)}
+    return MappingProxyType(steps)
 
 
 @cache
 def x264_steps(bit_depth: int) -> Mapping[int, float]:
     """Map the QP of libx264, which counts from the scale of its own depth, to steps."""
     highest = 51 + 6 * (bit_depth - 8)
-    return {qp: 1.22 * math.exp2((qp - 4) / 6) for qp in range(1, highest + 1)}
+    steps = {qp: 1.22 * math.exp2((qp - 4) / 6) for qp in range(1, highest + 1)}
+    return MappingProxyType(steps)
 
 
 # (CRF, effective step of 10-bit codes, of 8-bit codes), measured on noise in GOPs of 16.
@@ -225,14 +228,15 @@ def av1_steps(bit_depth: int) -> Mapping[int, float]:
     """Map four times the CRF of SVT-AV1 to steps; finer than CRF 1 makes no odds at 8 bits."""
     column = 2 if bit_depth == 8 else 1
     anchors = [(4 * row[0], row[column]) for row in _AV1_ANCHORS]
-    return interpolate(anchors, range(4 if bit_depth == 8 else 1, 253))
+    return MappingProxyType(interpolate(anchors, range(4 if bit_depth == 8 else 1, 253)))
 
 
 @cache
 def vp9_steps(bit_depth: int) -> Mapping[int, float]:
     """Map the CRF of libvpx-vp9 to steps."""
     scale = 2.0 ** (bit_depth - 8)
-    return interpolate([(crf, step * scale) for crf, step in _VP9_ANCHORS], range(1, 64))
+    anchors = [(float(crf), step * scale) for crf, step in _VP9_ANCHORS]
+    return MappingProxyType(interpolate(anchors, range(1, 64)))
 
 
 def interpolate(anchors: list[tuple[float, float]], at: range) -> dict[int, float]:

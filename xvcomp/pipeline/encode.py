@@ -172,12 +172,11 @@ def _filtered(
         started = time.perf_counter()
         streams = [_decoded(coding, *split(bytes(segment))) for segment in part.segments]
         masks = [bytes(each) for each in part.masks]
-        whole = DecodePart(
-            shape=part.window.shape, streams=streams, masks=masks, threads=_threads(coding)
-        )
+        threads = min(_threads(coding), prepared.threads)
+        whole = DecodePart(shape=part.window.shape, streams=streams, masks=masks, threads=threads)
         values = decode_part(group, coding.forms, whole)
         clock.decode += time.perf_counter() - started
-        stats = measure_window(prepared.data, data, values, _threads(coding))
+        stats = measure_window(prepared.data, data, values, threads)
         return replace(part, stats=stats)
 
     clock.encode = plain.encode_seconds
@@ -295,7 +294,8 @@ def _encode_window(
     data = prepared.read(window)
     group = coding.group
     started = time.perf_counter()
-    streams = _planes(coding, data)
+    threads = min(_threads(coding), prepared.threads)
+    streams = _planes(coding, data, threads)
     segments = tuple(coding.codec.encode(planes_, coding.params) for planes_ in streams)
     encoded = time.perf_counter()
     gops = [split(segment) for segment in segments]
@@ -304,7 +304,7 @@ def _encode_window(
         for sent, (info, stream) in zip(streams, gops, strict=True)
     ]
     gaps = mask_packets(group, data.classes)
-    part = DecodePart(shape=window.shape, streams=decoded, masks=gaps, threads=_threads(coding))
+    part = DecodePart(shape=window.shape, streams=decoded, masks=gaps, threads=threads)
     if coding.correction is not None:
         base = decode_bands(group, part)
         packets = correction_packets(group, coding.forms, data, base, coding.correction)
@@ -322,17 +322,17 @@ def _encode_window(
         masks=gaps,
         residuals=tuple(part.residuals),
         nbytes=nbytes + sum(map(len, (*gaps, *part.residuals))),
-        stats=measure_window(prepared.data, data, values, _threads(coding)),
+        stats=measure_window(prepared.data, data, values, threads),
     )
     return encoded_window, evidence
 
 
-def _planes(coding: _Coding, data: WindowData) -> list[Planes]:
+def _planes(coding: _Coding, data: WindowData, threads: int) -> list[Planes]:
     group = coding.group
     assert group.klt is not None
     assert group.quantization is not None
     assert group.layout is not None
-    codes = codes_of(data.filled, group.fold, group.klt, group.quantization, _threads(coding))
+    codes = codes_of(data.filled, group.fold, group.klt, group.quantization, threads)
     geo = planes.geometry(
         group.layout, codes.shape[1], codes.shape[2], codes.shape[3], coding.smallest
     )
@@ -359,7 +359,7 @@ def _decoded(coding: _Coding, info: StreamInfo, gops: list[list[bytes]]) -> Plan
 
 
 def _threads(coding: _Coding) -> int:
-    """Return the threads that may decode a window: one where windows are decoded side by side."""
+    """Return the threads that may decode a window: one where each core has a window of its own."""
     return coding.params.threads or cpu_count()
 
 

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from operator import add
 from threading import Lock
 from typing import Any
 
@@ -20,6 +19,12 @@ from .slabs import folded_slabs, map_folded
 from .windows import GroupInput, VariableInput, Window, windows
 
 __all__ = ["Prepared", "WindowData", "prepare"]
+
+_Range = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Smallest and largest value of each band."""
+
+_Seen = tuple[NDArray[np.float64], NDArray[np.float64], klt.Moments]
+"""The same, and the bands' moments."""
 
 _OCTAVES = 1000
 """Steps of which a power of two is still a number."""
@@ -39,7 +44,8 @@ class WindowData:
     """One window, read: stored samples per variable, and all bands without gaps.
 
     ``classes`` and ``filled`` have the shape (time, band, y, x); class 0 is valid.
-    ``filled`` is float32 where that holds every sample exactly. Of an interpolated group it
+    ``filled`` is float32 where that holds every sample exactly; it may be ``stored[0]`` itself, so
+    neither is written to. Of an interpolated group it
     is the coarse grid, from which samples differ by ``misfit``: a sum of squares per band,
     of those that count, in stored units.
     """
@@ -110,6 +116,11 @@ class Prepared:
         return self.data.memory.workers(largest * self.data.shape[1], cpu_count())
 
     @property
+    def threads(self) -> int:
+        """Slabs of a window that may be at work at a time."""
+        return self.data.memory.slab_threads(cpu_count())
+
+    @property
     def has_gaps(self) -> bool:
         """Whether any stored value is not a sample."""
         return any(len(special) for special in self.specials)
@@ -175,7 +186,7 @@ class Prepared:
             found = [_range_of(klt.forward(ends, transform))]
         else:
             chosen = self._all_components(transform)
-            threads = cpu_count() if len(self.windows) == 1 else 1
+            threads = self.threads if len(self.windows) == 1 else 1
             found = list(
                 map_ordered(lambda w: self._window(w, chosen, threads), self.windows, self.workers)
             )
@@ -192,9 +203,7 @@ class Prepared:
                 return whole
         return transform
 
-    def _window(
-        self, window: Window, transform: Klt, threads: int
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _window(self, window: Window, transform: Klt, threads: int) -> _Range:
         filled = self.read(window).filled
         found = list(
             map_folded(
@@ -210,9 +219,6 @@ def _column_name(transform: Klt, component: int, whole: Klt | None = None) -> by
     """Name a component by its column, and by the basis, which decides its values, too."""
     column = transform.matrix.numpy()[:, component].tobytes()
     return column if whole is None else column + whole.matrix.data
-
-
-_Range = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def _range_of(values: NDArray[Any]) -> _Range:
@@ -235,7 +241,7 @@ def prepare(data: GroupInput, *, span: int, block: tuple[int, int], fold: int = 
     """
     parts = windows(data.shape, span, block)
     keep = math.prod(data.shape) * _kept_per_sample(data) <= data.memory.keep_nbytes
-    first = _Scan.of(data, parts[0], fold, keep, threads=cpu_count())
+    first = _Scan.of(data, parts[0], fold, keep, threads=data.memory.slab_threads(cpu_count()))
     workers = data.memory.workers(math.prod(parts[0].shape) * data.shape[1], cpu_count())
     total, reads = first, [first.read]
     for scan in map_ordered(lambda w: _Scan.of(data, w, fold, keep, first), parts[1:], workers):
@@ -328,19 +334,20 @@ class _Scan:
         )
 
 
-def _bands(
-    filled: NDArray[Any], fold: int, origin: NDArray[np.float64], threads: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], klt.Moments]:
+def _bands(filled: NDArray[Any], fold: int, origin: NDArray[np.float64], threads: int) -> _Seen:
     """Return extremes and moments of the folded bands of a window."""
 
     def measured(folded: NDArray[np.float64]) -> tuple[klt.Moments, _Range]:
         return klt.Moments.of(folded, origin), _range_of(folded)
 
-    parts, ranges = zip(*map_folded(measured, filled, fold, threads), strict=True)
-    moments = reduce(add, parts)
-    low = np.min([each[0] for each in ranges], axis=0)
-    high = np.max([each[1] for each in ranges], axis=0)
-    return low, high, moments
+    # One after the other: the moments of many bands are large.
+    return reduce(
+        _both, ((*ends, own) for own, ends in map_folded(measured, filled, fold, threads))
+    )
+
+
+def _both(one: _Seen, other: _Seen) -> _Seen:
+    return np.minimum(one[0], other[0]), np.maximum(one[1], other[1]), one[2] + other[2]
 
 
 def _kept_per_sample(data: GroupInput) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import planes
-from ..parallel import map_ordered
+from ..parallel import map_ordered, map_slabs
 from ..spec import BandGroup, Klt, Layout, Planes, Quantization
 from ..transforms import folding, interpolating, klt, post_filter, quantize
 from .samples import VariableForm, clip, to_dtype
@@ -55,14 +55,29 @@ def folded_slabs(filled: NDArray[Any], fold: int) -> Iterator[NDArray[np.float64
 def map_folded(
     function: Callable[[_Frames], _T], filled: NDArray[Any], fold: int, threads: int
 ) -> Iterator[_T]:
-    """Apply a function to each of the `folded_slabs`, in order, in some threads."""
+    """Apply a function to slabs of folded samples.
+
+    Parameters
+    ----------
+    function : callable
+        Of an ndarray of float64, shape (frame, fold * band, y, x).
+    filled : ndarray of float, shape (time, band, y, x)
+        Gap-free.
+    fold : int
+    threads : int
+        Slabs at a time, at most.
+
+    Yields
+    ------
+    What the function returns, in the order of the slabs.
+    """
     time, bands, height, width = filled.shape
     step = fold * max(1, 2 * _SLAB // (fold * bands * height * width))
 
     def applied(start: int) -> _T:
         return function(folding.fold(filled[start : start + step].astype(np.float64), fold))
 
-    return map_ordered(applied, range(0, time, step), threads)
+    return map_slabs(applied, range(0, time, step), threads)
 
 
 def codes_of(
@@ -81,10 +96,16 @@ def codes_of(
     transform : Klt
     quantization : Quantization
     threads : int
+        Slabs at a time, at most; the codes are the same with any number.
 
     Returns
     -------
     ndarray of uint16, shape (ceil(time / fold), component, y, x)
+
+    Raises
+    ------
+    ValueError
+        If there is a NaN.
     """
     time, bands, height, width = filled.shape
     frames = -(-time // fold)
@@ -101,7 +122,8 @@ def codes_of(
 
 
 def _do(work: Callable[[_T], None], items: Iterable[_T], threads: int) -> None:
-    for _ in map_ordered(work, items, threads):
+    """Work at items that return nothing, in some threads."""
+    for _ in map_slabs(work, items, threads):
         pass
 
 
@@ -122,6 +144,8 @@ def samples_of(
     shape : (int, int, int)
         (time, y, x) of the samples.
     threads : int
+        Groups of frames, or frames to filter, at a time, at most. The rows of a frame that is
+        larger than a slab are one thread's work.
 
     Returns
     -------
@@ -141,11 +165,15 @@ def samples_of(
             cast_into(part, low, high, target[span, :, rows])
             start += form.bands
 
+    def cast_frames(made: Callable[[], Iterator[_Slab]]) -> None:
+        for slab in made():
+            cast(slab)
+
     if group.interpolation or group.post_filter:
         for slab in band_slabs(group, streams, shape, threads):
             cast(slab)
     else:
-        _do(lambda parts: _do(cast, parts(), 1), _unfiltered(group, streams, shape), threads)
+        _do(cast_frames, _unfiltered(group, streams, shape), threads)
     return out
 
 

@@ -225,13 +225,14 @@ def forward(values: NDArray[np.floating], klt: Klt) -> NDArray[np.float64]:
     return np.asarray(components.reshape(time, len(analysis), y, x))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def _analysis(matrix: Array, shift: int, weights: Array) -> tuple[NDArray[np.float64], bool]:
     """Return what gives components of centred bands, and whether it is diagonal.
 
     Many slabs want the same.
     """
     found = np.linalg.pinv(matrix.numpy() / 2**shift) * weights.numpy()
+    found.setflags(write=False)
     is_square = found.shape[0] == found.shape[1]
     return found, is_square and np.array_equal(found, np.diag(np.diagonal(found)))
 

@@ -76,7 +76,7 @@ def gram(rows: NDArray[_Float]) -> NDArray[_Float]:
     """
     size, count = rows.shape
     if size == 1:
-        # BLAS has another rule for these.
+        # A dot product: OpenBLAS takes several threads for these from 10,000 columns on.
         return np.asarray(np.einsum("kn,ln->kl", rows, rows))
     out = np.zeros((size, size), dtype=rows.dtype)
     blocks = [slice(start, start + _BLOCK) for start in range(0, size, _BLOCK)]

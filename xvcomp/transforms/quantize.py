@@ -57,7 +57,7 @@ def quantize(components: NDArray[np.float64], q: Quantization) -> NDArray[np.uin
     ValueError
         If there is a NaN; fill gaps first.
     """
-    if np.isnan(components.min()):
+    if np.isnan(components.min(initial=np.inf)):
         raise ValueError("components hold NaN; fill gaps before quantizing")
     codes = components / q.step
     per_band.apply(np.add, codes, np.array(q.offsets, dtype=np.float64))
