@@ -12,6 +12,7 @@ from format_reader import FormatReader
 
 import xvcomp
 from xvcomp import residual
+from xvcomp.pipeline import wavelets
 from xvcomp.residual import decode_codes
 from xvcomp.residual.integers import pco_encode
 from xvcomp.spec import BandGroup, Manifest, VariableSpec
@@ -102,6 +103,19 @@ def test_it_decodes_pyramids_alike(shape, gaps, rounded):
     steps, whole = [3.0] * shape[1], [rounded] * shape[1]
     payload, rebuilt = residual.encode_pyramid(values, steps, rounded=whole, valid=valid)
     theirs = format_residuals.pyramid(payload, shape, steps, whole, valid)
+    assert theirs.tobytes() == rebuilt.tobytes()
+
+
+@pytest.mark.parametrize(
+    "shape", [(2, 3, 33, 50), (1, 1, 16, 17), (3, 2, 15, 9), (1, 2, 70, 131)], ids=str
+)
+def test_it_decodes_wavelets_alike(shape):
+    rng = np.random.default_rng(5)
+    values = np.cumsum(np.cumsum(rng.normal(0, 20, shape), axis=3), axis=2)
+    values[:, -1] += 5 * values[:, 0]
+    steps = [3.0 + band for band in range(shape[1])]
+    payload, rebuilt = wavelets.encode_wavelets(values, steps)
+    theirs = format_residuals.wavelets(payload, shape, steps)
     assert theirs.tobytes() == rebuilt.tobytes()
 
 

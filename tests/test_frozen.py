@@ -29,3 +29,10 @@ def test_every_kind_of_file_is_frozen():
 def test_frozen_files_hold_what_they_are_kept_for(kind, field):
     with closing(CubeFile(FROZEN / f"{kind}.mp4")) as file:
         assert all(getattr(group, field) for group in file.manifest.groups)
+
+
+def test_the_frozen_wavelets_are_wavelets():
+    with closing(CubeFile(FROZEN / "wavelets.mp4")) as file:
+        assert [group.residual and group.residual.coder for group in file.manifest.groups] == [
+            "wavelets"
+        ]

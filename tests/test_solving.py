@@ -93,6 +93,7 @@ def test_only_below_qp_0_prediction_is_tried_at_any_rate(db, tries, tmp_path, mo
     monkeypatch.setattr(quality, "_search_beyond_video", counted)
     monkeypatch.setattr(quality, "is_asked_for", lambda jobs: False)
     monkeypatch.setattr(quality, "_HIGH_RATE", math.inf)
+    monkeypatch.setattr(quality, "_HIGH_DB", math.inf)
     monkeypatch.setattr(quality, "exact_may_pay", lambda *_: False)
     report = xvcomp.encode(
         _showers(), tmp_path / "c.mp4", target=xvcomp.Psnr(db), preset="best", codec="libx265"

@@ -1,6 +1,7 @@
 """What an error bound means for stored samples, and how it becomes a quantiser."""
 
 import math
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -185,7 +186,9 @@ def _ratio(low: float, high: float) -> float:
     return max(abs(low), abs(high)) / smallest if smallest else math.inf
 
 
-def mean_correction(step: float, prepared: Prepared) -> Correction | None:
+def mean_correction(
+    step: float, prepared: Prepared, coder: Literal["pyramid", "wavelets"] = "pyramid"
+) -> Correction | None:
     """Quantise all variables to one step in unpacked units, for the sake of the mean error.
 
     ``None`` where only the exact values are fine enough.
@@ -200,5 +203,8 @@ def mean_correction(step: float, prepared: Prepared) -> Correction | None:
     exact = [v.dtype.kind in "iu" and w == 1 for v, w in zip(variables, widths, strict=True)]
     if min(widths) <= 0 or all(exact):
         return None
-    spec = ResidualSpec(kind="linear", steps=tuple(widths))
+    if coder == "wavelets":
+        # Samples are rounded to integers afterwards, whatever the step of coefficients.
+        widths = [step / abs(variable.scale) for variable in variables]
+    spec = ResidualSpec(kind="linear", coder=coder, steps=tuple(widths))
     return Correction(spec=spec, limits=(math.inf,) * len(variables))

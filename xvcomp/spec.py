@@ -403,17 +403,18 @@ class ResidualSpec:
         ``bits``: every stored value, to the bit. ``linear``: multiples of a step from what
         is predicted. ``log``: the same for the binary logarithm of magnitudes, with signs
         and zeros beside. Both are followed by exceptions: single samples kept as they are.
-    coder : {"pyramid", "plain", "lattice"}
+    coder : {"pyramid", "plain", "lattice", "wavelets"}
         ``pyramid`` predicts from coarse to fine, ``plain`` codes the multiples as they are,
-        ``lattice`` codes them as lossless windows are.
+        ``lattice`` codes them as lossless windows are. ``wavelets`` codes multiples of the
+        steps in coefficients of wavelets, not in samples: only for the sake of the mean error.
         Where the group has a video, its decoded samples are subtracted first.
     steps : tuple of float
         Per variable, in stored units (``log``: in octaves); empty for ``bits``. Odd
-        integers for variables of integers.
+        integers for variables of integers, but for ``wavelets``.
     """
 
     kind: Literal["bits", "linear", "log"]
-    coder: Literal["pyramid", "plain", "lattice"] = "pyramid"
+    coder: Literal["pyramid", "plain", "lattice", "wavelets"] = "pyramid"
     steps: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:

@@ -125,6 +125,19 @@ def _interpolated() -> xr.Dataset:
     return xr.Dataset({"B11": (("time", "y", "x"), fine, {"units": "1"})}, _coords(*fine.shape))
 
 
+def _waves() -> xr.Dataset:
+    """Make few dates of fields with energy at all scales, with a gap."""
+    rng = np.random.default_rng(7)
+    rows, columns = np.meshgrid(np.fft.fftfreq(48), np.fft.rfftfreq(63), indexing="ij")
+    frequency = np.hypot(rows, columns)
+    waves = np.fft.rfft2(rng.normal(size=(2, 2, 48, 63))) / np.maximum(frequency, 0.02) ** 3
+    values = np.fft.irfft2(waves * (frequency < 0.3), s=(48, 63))
+    values = np.asarray(300 * values / np.abs(values).max(), dtype="f4")
+    values[:, :, 10:14, 5:11] = np.nan
+    dims = ("time", "level", "y", "x")
+    return xr.Dataset({"wind": (dims, values, {"units": "m s-1"})})
+
+
 KINDS: dict[str, Kind] = {
     "x265": Kind(
         make=lambda: _cube(3, (12, 24, 32)),
@@ -159,6 +172,10 @@ KINDS: dict[str, Kind] = {
         make=_repeated,
         options={"target": xvcomp.Quality(45), "codec": "libx265", "gop": 3},
         codec="libx265",
+    ),
+    "wavelets": Kind(
+        make=_waves,
+        options={"target": xvcomp.Psnr(72), "preset": "fast"},
     ),
     "interpolated": Kind(
         make=_interpolated,

@@ -16,6 +16,7 @@ from .. import masks, residual
 from ..spec import BandGroup, Planes, ResidualSpec
 from .samples import VariableForm, clip, to_dtype
 from .slabs import band_slabs, cast_into, slabs
+from .wavelets import decode_wavelets, encode_wavelets
 
 __all__ = ["Correction", "Gop", "correct", "encode_correction"]
 
@@ -226,10 +227,12 @@ def _encode_field(
     field: Field,
     valid: NDArray[np.bool_] | None,
 ) -> tuple[bytes, Field]:
-    """Code values to within half a step; returns what the decoder will rebuild, too."""
+    """Code values to about half a step; returns what the decoder will rebuild, too."""
     if spec.coder == "pyramid":
         steps, rounded = _bands(spec.steps, forms), _rounded(spec, forms)
         return residual.encode_pyramid(field, steps, rounded=rounded, valid=valid)
+    if spec.coder == "wavelets":
+        return encode_wavelets(field, _bands(spec.steps, forms))
     multiples = np.rint(field / _widths(spec, forms))
     k = np.clip(multiples, -_LARGEST_K, _LARGEST_K).astype(np.int64)
     if valid is not None:
@@ -256,6 +259,9 @@ def _decode_field(
     if spec.coder == "pyramid":
         steps, rounded = _bands(spec.steps, forms), _rounded(spec, forms)
         field = residual.decode_pyramid(payload, shape, steps, rounded=rounded, valid=valid)
+        return [(part, 1.0) for part in _by_variable(field, forms)]
+    if spec.coder == "wavelets":
+        field = decode_wavelets(payload, shape, _bands(spec.steps, forms))
         return [(part, 1.0) for part in _by_variable(field, forms)]
     payloads = residual.unpack(payload)
     time, _, height, width = shape

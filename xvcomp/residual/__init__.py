@@ -13,6 +13,7 @@ from .integers import decode_ints, decode_narrow_ints, encode_ints
 from .lossless import decode_lossless, encode_lossless
 from .pyramid import decode_pyramid, encode_pyramid
 from .steps import float_step, integer_step
+from .subbands import decode_subbands, encode_subbands
 
 __all__ = [
     "decode_codes",
@@ -22,12 +23,14 @@ __all__ = [
     "decode_lossless",
     "decode_narrow_ints",
     "decode_pyramid",
+    "decode_subbands",
     "encode_codes",
     "encode_exceptions",
     "encode_ints",
     "encode_lattice",
     "encode_lossless",
     "encode_pyramid",
+    "encode_subbands",
     "exp2",
     "float_step",
     "integer_step",

@@ -3,7 +3,6 @@
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from functools import reduce
 from operator import add
 from typing import Any
@@ -15,7 +14,7 @@ from ..bounding import PacketJob
 from ..bounds import mean_correction
 from ..errors import CodecError, ContainerError
 from ..jobs import Job, NotInterpolated, QualitySet, step_of
-from ..pipeline import Correction, EncodedGroup, Window, trial
+from ..pipeline import EncodedGroup, Window, trial
 from .common import Teller, interpolated_names, is_interpolated
 
 __all__ = ["beyond_video", "encode_exactly", "exact_may_pay"]
@@ -24,8 +23,14 @@ _log = logging.getLogger(__name__)
 
 OnWindow = Callable[[Window], None]
 
+_Encode = Callable[[float, OnWindow], EncodedGroup]
+"""Encodes a group at a step."""
+
 _VIDEO_STEP = 2.0
 """Step of a video over that of its corrections: coarser ones leave them too much to say."""
+
+_MOST_SCALING = 8.0
+"""Step of wavelets over that of samples which err as much, at most."""
 
 _HOPEFUL = 1.5
 """Estimated bits of exact values over those of a video, up to which they are tried."""
@@ -40,8 +45,8 @@ _BITS_PER_DB = 1 / (20 * math.log10(2))
 def beyond_video(quality_set: QualitySet, teller: Teller) -> Callable[[float], list[EncodedGroup]]:
     """Return what encodes above all that the codec can reach.
 
-    Either nothing but predicted steps, or steps that correct a video: whichever was
-    smaller for a group when it was encoded first.
+    Nothing but predicted steps, steps that correct a video, or steps of wavelets: whichever
+    was smallest for a group when it was encoded first.
     """
     if is_interpolated(quality_set.jobs):
         raise NotInterpolated(interpolated_names(quality_set.jobs))
@@ -106,19 +111,18 @@ class _Beyond:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._packets = PacketJob.of(job.plan, job.prepared)
-        self._encode: Callable[[Correction, OnWindow], EncodedGroup] | None = None
+        self._encode: _Encode | None = None
 
     def encode(self, step: float, on_window: OnWindow) -> None:
         """Encode at a step of the quality set, and let the job keep it."""
         job = self._job
         own = job.own_step(step)
-        correction = mean_correction(own, job.prepared)
-        if correction is None:
+        if mean_correction(own, job.prepared) is None:
             self._counted(self._packets.encode(None, on_window))
         elif self._encode is None:
-            self._try_both(correction, own, on_window)
+            self._encode = self._best_way(own, on_window)
         else:
-            self._counted(self._encode(correction, on_window))
+            self._counted(self._encode(own, on_window))
 
     def _counted(self, encoded: EncodedGroup) -> EncodedGroup:
         self._job.encoded = encoded
@@ -126,27 +130,56 @@ class _Beyond:
         self._job.encode_seconds += encoded.encode_seconds
         return encoded
 
-    def _try_both(self, correction: Correction, own: float, on_window: OnWindow) -> None:
+    def _best_way(self, own: float, on_window: OnWindow) -> _Encode:
+        """Encode in all ways, keep the smallest, and return what made it."""
         job = self._job
+        alone = self._counted(self._alone(own, on_window))
+        found: list[tuple[EncodedGroup, _Encode]] = [(alone, self._alone)]
+        wavelets = _Wavelets(job, self._packets, alone)
+        for way, what in ((self._corrected, job.plan.codec), (wavelets.encode, "wavelets")):
+            try:
+                found.append((self._counted(way(own, on_window)), way))
+            except (CodecError, ContainerError) as error:
+                _log.warning("%s cannot code group %r: %s", what, job.plan.name, error)
+        job.encoded, best = min(found, key=lambda each: _cost(each[0]))
+        return best
 
-        def corrected(wanted: Correction, tell: OnWindow) -> EncodedGroup:
-            spec = replace(wanted.spec, coder="pyramid")
-            step = _VIDEO_STEP * own * wanted.spec.steps[0] / correction.spec.steps[0]
-            fine = replace(wanted, spec=spec)
-            return trial(job.prepared, job.plan, step, correction=fine, on_window=tell)
+    def _alone(self, own: float, on_window: OnWindow) -> EncodedGroup:
+        return self._packets.encode(mean_correction(own, self._job.prepared), on_window)
 
-        alone = self._counted(self._packets.encode(correction, on_window))
-        self._encode = self._packets.encode
-        try:
-            video = self._counted(corrected(correction, on_window))
-        except (CodecError, ContainerError) as error:
-            _log.warning("%s cannot code group %r: %s", job.plan.codec, job.plan.name, error)
-            job.encoded = alone
-            return
-        if _cost(video) < _cost(alone):
-            self._encode = corrected
-        else:
-            job.encoded = alone
+    def _corrected(self, own: float, on_window: OnWindow) -> EncodedGroup:
+        """Correct a video."""
+        job = self._job
+        wanted = mean_correction(own, job.prepared)
+        if wanted is None:
+            return self._packets.encode(None, on_window)
+        step = _VIDEO_STEP * own
+        return trial(job.prepared, job.plan, step, correction=wanted, on_window=on_window)
+
+
+class _Wavelets:
+    """One group by its wavelets, at steps at which they err about as much as others do.
+
+    Many of their coefficients are far smaller than a step, and so are those errors.
+    """
+
+    def __init__(self, job: Job, packets: PacketJob, like: EncodedGroup) -> None:
+        self._job = job
+        self._packets = packets
+        self._like = like
+        self._scale: float | None = None
+
+    def encode(self, own: float, on_window: OnWindow | None) -> EncodedGroup:
+        """Encode; the first time finds out how much wider steps may be."""
+        if self._scale is None:
+            self._scale = 1.0
+            found = self.encode(own, None)
+            error, wanted = (reduce(add, e.stats).sum_squares for e in (found, self._like))
+            if error > 0 and wanted > 0:
+                ratio = math.sqrt(wanted / error)
+                self._scale = min(max(ratio, 1 / _MOST_SCALING), _MOST_SCALING)
+        correction = mean_correction(own * self._scale, self._job.prepared, "wavelets")
+        return self._packets.encode(correction, on_window)
 
 
 def _cost(encoded: EncodedGroup) -> float:

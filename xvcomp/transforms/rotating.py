@@ -32,7 +32,7 @@ from ..spec import Klt
 from . import folding, klt
 from .products import grams, multiply
 
-__all__ = ["Patches", "fit", "side_of"]
+__all__ = ["Patches", "diagonalizing", "fit", "side_of"]
 
 _Floats = NDArray[np.float32]
 
@@ -196,6 +196,36 @@ def fit(
             if np.isfinite(seen.covariances).all():
                 vectors = np.hstack([turned @ seen.turned(), vectors[:, turned.shape[1] :]])
     return klt.of_vectors(vectors, moments, weights, step)
+
+
+def diagonalizing(
+    covariances: NDArray[np.floating], counts: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """Find the orthonormal basis in which many covariances take the fewest bits together.
+
+    Parameters
+    ----------
+    covariances : ndarray of float, shape (n, band, band)
+        In units of the variance that takes about half a bit.
+    counts : ndarray of float, shape (n,)
+        Coefficients that each stands for.
+
+    Returns
+    -------
+    ndarray of float64, shape (band, component)
+        Vectors as columns, the strongest first. Of more bands than are turned, those of the mean.
+    """
+    mean = np.tensordot(counts, covariances, 1) / counts.sum()
+    vectors = np.linalg.eigh(mean)[1][:, ::-1]
+    if len(vectors) > _MOST_COMPONENTS:
+        return np.asarray(vectors)
+    with np.errstate(all="ignore"):
+        seen = vectors.T @ covariances @ vectors
+        wide = np.ascontiguousarray(seen.transpose(1, 2, 0), dtype=np.float32)
+        if np.isfinite(wide).all():
+            vectors = vectors @ _Seen(wide, counts.astype(np.float32)).turned()
+    order = np.argsort(np.einsum("bk,bk->k", vectors, mean @ vectors), kind="stable")[::-1]
+    return np.asarray(vectors[:, order])
 
 
 @dataclass(slots=True)

@@ -1,0 +1,178 @@
+"""Fields coded by their wavelets: exact inversion, the same bits everywhere, and what it saves."""
+
+import warnings
+
+import numpy as np
+import pytest
+import xarray as xr
+from scipy.ndimage import gaussian_filter
+
+import xvcomp
+from xvcomp import residual
+from xvcomp.errors import CodecError
+from xvcomp.pipeline.wavelets import decode_wavelets, encode_wavelets
+from xvcomp.transforms import rotating, wavelets
+
+SHAPES = [(1, 1), (1, 90), (15, 40), (16, 16), (17, 33), (50, 131), (700, 20)]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_subbands_have_known_shapes_and_give_frames_back(shape):
+    frames = np.random.default_rng(0).normal(size=(2, 3, *shape))
+    subbands = wavelets.analyse(frames)
+    assert [tuple(part.shape[2:] for part in each) for each in subbands] == wavelets.shapes_of(
+        *shape
+    )
+    assert sum(part.size for each in subbands for part in each) == frames.size
+    np.testing.assert_allclose(wavelets.synthesise(subbands), frames, atol=1e-10)
+
+
+def test_errors_of_subbands_add_up_to_those_of_frames():
+    zeros = wavelets.analyse(np.zeros((1, 128, 128)))
+    for level, parts in enumerate(zeros):
+        for number, part in enumerate(parts):
+            noise = np.random.default_rng(level).normal(size=part.shape)
+            each = list(zeros)
+            each[level] = tuple(noise if k == number else p for k, p in enumerate(parts))
+            error = np.square(wavelets.synthesise(each)).sum()
+            assert 0.75 < error / np.square(noise).sum() < 1.35
+
+
+def test_a_plane_has_no_details_away_from_its_edges():
+    y, x = np.mgrid[:64, :64]
+    for part in wavelets.analyse(3.0 * y - 2 * x + 7)[-1]:
+        assert np.abs(part[6:-6, 6:-6]).max() < 1e-9
+
+
+def _bands(time=2, bands=3, height=60, width=75) -> np.ndarray:
+    rng = np.random.default_rng(2)
+    fields = gaussian_filter(rng.normal(size=(time, bands, height, width)), (0, 0, 2, 2)) * 900
+    fields[:, 1:] += 2 * fields[:, :1]
+    return fields + 270
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 2, 15, 90), (1, 5, 40, 33), (3, 1, 64, 17)])
+def test_the_decoder_gives_the_bits_that_the_encoder_saw(shape):
+    values = _bands(*shape)
+    steps = [0.5 * (band + 1) for band in range(shape[1])]
+    payload, seen = encode_wavelets(values, steps)
+    assert decode_wavelets(payload, shape, steps).tobytes() == seen.tobytes()
+    error = (seen - values) / np.array(steps)[:, None, None]
+    # What is rounded down errs by up to 0.75 steps where all around is zero.
+    assert np.square(error).mean() < 1.5 / 12 + 0.06
+
+
+def test_bands_that_follow_another_are_cheap():
+    values = _bands()
+    one = len(encode_wavelets(values[:, :1], [0.5])[0])
+    same = np.concatenate([values[:, :1], 0.5 * values[:, :1] + 20, 3 - values[:, :1]], axis=1)
+    assert len(encode_wavelets(same, [0.5] * 3)[0]) < 1.35 * one
+
+
+def test_more_bands_than_are_turned_keep_the_basis_of_their_mean():
+    count = 40
+    rng = np.random.default_rng(1)
+    some = rng.normal(size=(5, count, count))
+    vectors = rotating.diagonalizing(some @ some.swapaxes(1, 2), np.ones(5))
+    np.testing.assert_allclose(vectors.T @ vectors, np.eye(count), atol=1e-9)
+    values = rng.normal(size=(1, count, 20, 20)) * 50
+    payload, seen = encode_wavelets(values, [0.1] * count)
+    assert decode_wavelets(payload, values.shape, [0.1] * count).tobytes() == seen.tobytes()
+    assert np.abs(seen - values).max() < 0.5
+
+
+def test_values_far_above_their_step_are_refused():
+    with pytest.raises(CodecError, match="too large"):
+        encode_wavelets(_bands() * 1e9, [1e-3] * 3)
+
+
+@pytest.mark.parametrize("end", ["cut", "changed"])
+def test_damaged_wavelets_are_refused_or_decode_to_something_of_the_shape(end):
+    values = _bands(1, 2, 40, 40)
+    payload, _ = encode_wavelets(values, [2.0, 2.0])
+    rng = np.random.default_rng(3)
+    refused = 0
+    for trial in range(300):
+        damaged = bytearray(payload)
+        if end == "cut":
+            damaged = damaged[: rng.integers(len(damaged))]
+        else:
+            for _ in range(1 + trial % 3):
+                damaged[rng.integers((12, 80, len(damaged))[trial % 3])] = rng.integers(256)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            try:
+                assert decode_wavelets(bytes(damaged), values.shape, [2.0, 2.0]).shape == (
+                    values.shape
+                )
+            except ValueError:
+                refused += 1
+    assert refused == 300 if end == "cut" else refused > 30
+
+
+def test_huge_numbers_are_refused():
+    huge = np.full((1, 1, 8, 8), 2**40)
+    parts = residual.unpack(encode_wavelets(_bands(1, 1, 16, 16), [1.0])[0])
+    details = residual.encode_subbands([(huge, huge, huge)])
+    with pytest.raises(ValueError, match="too large"):
+        decode_wavelets(residual.pack([*parts[:2], details]), (1, 1, 16, 16), [1.0])
+    matrix = residual.encode_ints(np.array([-(2**63)]))
+    with pytest.raises(ValueError, match="too large"):
+        decode_wavelets(residual.pack([matrix, *parts[1:]]), (1, 1, 16, 16), [1.0])
+
+
+def _waves(dtype="f4", gaps=False) -> xr.Dataset:
+    """Few dates of several levels: winds of a model, with energy at all scales."""
+    rng = np.random.default_rng(7)
+    shape = (2, 4, 96, 128)
+    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(96), np.fft.rfftfreq(128), indexing="ij"))
+    noise = np.fft.rfft2(rng.normal(size=shape)) / np.maximum(frequency, 0.01) ** 3
+    values = np.fft.irfft2(noise * (frequency < 0.3), s=shape[2:])
+    values = values / np.abs(values).max() * 3000
+    if gaps:
+        values[:, :, 40:50, 20:70] = np.nan
+    attrs = {"units": "m s-1", "scale_factor": 0.01} if dtype == "i2" else {"units": "m s-1"}
+    dims = ("time", "level", "y", "x")
+    return xr.Dataset(
+        {
+            "u": (
+                dims,
+                np.rint(values).astype(dtype) if dtype == "i2" else values.astype(dtype),
+                attrs,
+            )
+        }
+    )
+
+
+@pytest.mark.parametrize("case", ["floats", "integers", "gaps"])
+def test_high_quality_of_few_dates_is_coded_by_wavelets(case, tmp_path):
+    ds = _waves("i2" if case == "integers" else "f4", gaps=case == "gaps")
+    path = tmp_path / "c.mp4"
+    report = xvcomp.encode(ds, path, target=xvcomp.Psnr(72), preset="fast", stored=True)
+    assert [group.codec for group in report.groups] == ["none"]
+    group = xvcomp.reading.CubeFile(path).manifest.groups[0]
+    assert group.residual is not None
+    assert group.residual.coder == "wavelets"
+    assert 72 <= report.set_psnr_db["m s-1"] <= 72.25
+    back = xvcomp.open(path, decode_cf=False).load().u
+    truth = ds.u.values.astype("f8")
+    np.testing.assert_array_equal(np.isnan(back), np.isnan(truth))
+    peak = np.nanmax(truth) - np.nanmin(truth)
+    mse = np.nanmean(np.square(back.values - truth))
+    assert 10 * np.log10(peak**2 / mse) == pytest.approx(report.set_psnr_db["m s-1"], abs=1e-6)
+    some = xvcomp.open(path, decode_cf=False).u[1, 2, 30:60, 7:90]
+    np.testing.assert_array_equal(some, back[1, 2, 30:60, 7:90])
+    xvcomp.verify(path, ds, stored=True)
+
+
+def test_wavelets_take_less_than_predicted_steps(tmp_path, monkeypatch):
+    ds = _waves()
+    target = xvcomp.Psnr(72)
+    free = xvcomp.encode(ds, tmp_path / "free.mp4", target=target, preset="fast")
+
+    def no_wavelets(*_):
+        raise CodecError("not today")
+
+    monkeypatch.setattr("xvcomp.pipeline.correct.encode_wavelets", no_wavelets)
+    other = xvcomp.encode(ds, tmp_path / "other.mp4", target=target, preset="fast")
+    assert free.nbytes < 0.9 * other.nbytes
