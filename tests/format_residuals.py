@@ -545,13 +545,14 @@ def wavelets(data: bytes, shape: tuple[int, ...], steps: list[float]) -> np.ndar
     """Section 8.5."""
     time, bands, y, x = shape
     parts = unpack(data)
-    matrix = ints(parts[0], bands * bands).reshape(bands, bands)
+    centres = ints(parts[0], bands)
+    matrix = ints(parts[1], bands * bands).reshape(bands, bands)
     sizes: list[list[tuple[int, int]]] = []
     while min(y, x) >= 16 and len(sizes) < 6:
         sizes.insert(0, [(-(-y // 2), x // 2), (y // 2, -(-x // 2)), (y // 2, x // 2)])
         y, x = -(-y // 2), -(-x // 2)
-    coarse = lattice(parts[1], (time, bands, y, x))
-    found = details(parts[2], time, bands, sizes) if sizes else []
+    coarse = lattice(parts[2], (time, bands, y, x))
+    found = details(parts[3], time, bands, sizes) if sizes else []
 
     def mixed(k: np.ndarray) -> np.ndarray:
         return np.einsum("bc,tcyx->tbyx", matrix, k) / 2.0**14
@@ -561,7 +562,7 @@ def wavelets(data: bytes, shape: tuple[int, ...], steps: list[float]) -> np.ndar
         along_x, along_y, both = (mixed(k) for k in level)
         upper, lower = joined(frames, along_x), joined(along_y, both)
         frames = joined(upper.swapaxes(2, 3), lower.swapaxes(2, 3)).swapaxes(2, 3)
-    return frames * np.array(steps)[:, None, None]
+    return (frames + centres[:, None, None]) * np.array(steps)[:, None, None]
 
 
 def details(

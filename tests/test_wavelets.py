@@ -81,9 +81,30 @@ def test_more_bands_than_are_turned_keep_the_basis_of_their_mean():
     assert np.abs(seen - values).max() < 0.5
 
 
-def test_values_far_above_their_step_are_refused():
+@pytest.mark.parametrize("values", [_bands() * 1e9, _bands() * 1e303, _bands() * np.nan])
+def test_values_far_above_their_step_are_refused(values):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(CodecError, match="too large"):
+            encode_wavelets(values, [1e-3] * 3)
+    values = np.concatenate([_bands(), values[:, :1]], axis=1)
     with pytest.raises(CodecError, match="too large"):
-        encode_wavelets(_bands() * 1e9, [1e-3] * 3)
+        encode_wavelets(values, [1e-3] * 4)
+
+
+def test_values_far_from_zero_cost_no_more():
+    payload, seen = encode_wavelets(_bands() + 1e12, [0.5] * 3)
+    assert len(payload) < len(encode_wavelets(_bands(), [0.5] * 3)[0]) + 20
+    assert np.abs(seen - 1e12 - _bands()).max() < 1
+
+
+def test_more_bands_than_a_matrix_may_mix_are_refused():
+    values = np.zeros((1, 129, 16, 16))
+    with pytest.raises(CodecError, match="at most 128"):
+        encode_wavelets(values, [1.0] * 129)
+    payload = encode_wavelets(values[:, :128], [1.0] * 128)[0]
+    with pytest.raises(ValueError, match="129 bands"):
+        decode_wavelets(payload, values.shape, [1.0] * 129)
 
 
 @pytest.mark.parametrize("end", ["cut", "changed"])
@@ -115,10 +136,12 @@ def test_huge_numbers_are_refused():
     parts = residual.unpack(encode_wavelets(_bands(1, 1, 16, 16), [1.0])[0])
     details = residual.encode_subbands([(huge, huge, huge)])
     with pytest.raises(ValueError, match="too large"):
-        decode_wavelets(residual.pack([*parts[:2], details]), (1, 1, 16, 16), [1.0])
-    matrix = residual.encode_ints(np.array([-(2**63)]))
-    with pytest.raises(ValueError, match="too large"):
-        decode_wavelets(residual.pack([matrix, *parts[1:]]), (1, 1, 16, 16), [1.0])
+        decode_wavelets(residual.pack([*parts[:3], details]), (1, 1, 16, 16), [1.0])
+    for entry in (-(2**63), 2**14 + 1):
+        matrix = residual.encode_ints(np.array([entry]))
+        damaged = residual.pack([parts[0], matrix, *parts[2:]])
+        with pytest.raises(ValueError, match="too large"):
+            decode_wavelets(damaged, (1, 1, 16, 16), [1.0])
 
 
 def _waves(dtype="f4", gaps=False) -> xr.Dataset:
@@ -176,3 +199,21 @@ def test_wavelets_take_less_than_predicted_steps(tmp_path, monkeypatch):
     monkeypatch.setattr("xvcomp.pipeline.correct.encode_wavelets", no_wavelets)
     other = xvcomp.encode(ds, tmp_path / "other.mp4", target=target, preset="fast")
     assert free.nbytes < 0.9 * other.nbytes
+
+
+def test_wavelets_that_fail_at_a_finer_step_give_way_to_predicted_ones(tmp_path, monkeypatch):
+    encode, calls = encode_wavelets, []
+
+    def failing(*arguments):
+        calls.append(arguments)
+        if len(calls) > 2:
+            raise CodecError("too fine")
+        return encode(*arguments)
+
+    monkeypatch.setattr("xvcomp.pipeline.correct.encode_wavelets", failing)
+    report = xvcomp.encode(_waves(), tmp_path / "c.mp4", target=xvcomp.Psnr(68), preset="fast")
+    assert len(calls) > 2
+    assert 68 <= report.set_psnr_db["m s-1"] <= 68.25
+    group = xvcomp.reading.CubeFile(tmp_path / "c.mp4").manifest.groups[0]
+    assert group.residual is not None
+    assert group.residual.coder == "pyramid"

@@ -227,7 +227,7 @@ def _encode_field(
     field: Field,
     valid: NDArray[np.bool_] | None,
 ) -> tuple[bytes, Field]:
-    """Code values to about half a step; returns what the decoder will rebuild, too."""
+    """Code values to within half a step, or by wavelets; returns what is rebuilt, too."""
     if spec.coder == "pyramid":
         steps, rounded = _bands(spec.steps, forms), _rounded(spec, forms)
         return residual.encode_pyramid(field, steps, rounded=rounded, valid=valid)

@@ -122,7 +122,12 @@ class _Beyond:
         elif self._encode is None:
             self._encode = self._best_way(own, on_window)
         else:
-            self._counted(self._encode(own, on_window))
+            try:
+                self._counted(self._encode(own, on_window))
+            except (CodecError, ContainerError) as error:
+                _log.warning("group %r is coded without video: %s", job.plan.name, error)
+                self._encode = self._alone
+                self._counted(self._alone(own, on_window))
 
     def _counted(self, encoded: EncodedGroup) -> EncodedGroup:
         self._job.encoded = encoded
@@ -135,12 +140,16 @@ class _Beyond:
         job = self._job
         alone = self._counted(self._alone(own, on_window))
         found: list[tuple[EncodedGroup, _Encode]] = [(alone, self._alone)]
-        wavelets = _Wavelets(job, self._packets, alone)
-        for way, what in ((self._corrected, job.plan.codec), (wavelets.encode, "wavelets")):
-            try:
-                found.append((self._counted(way(own, on_window)), way))
-            except (CodecError, ContainerError) as error:
-                _log.warning("%s cannot code group %r: %s", what, job.plan.name, error)
+        wavelets = _Wavelets(job, self._packets)
+        try:
+            wavelets.scale(self._counted(wavelets.encode(own, on_window)), alone)
+            found.append((self._counted(wavelets.encode(own, on_window)), wavelets.encode))
+        except CodecError as error:
+            _log.info("group %r is not coded by wavelets: %s", job.plan.name, error)
+        try:
+            found.append((self._counted(self._corrected(own, on_window)), self._corrected))
+        except (CodecError, ContainerError) as error:
+            _log.warning("%s cannot code group %r: %s", job.plan.codec, job.plan.name, error)
         job.encoded, best = min(found, key=lambda each: _cost(each[0]))
         return best
 
@@ -163,23 +172,22 @@ class _Wavelets:
     Many of their coefficients are far smaller than a step, and so are those errors.
     """
 
-    def __init__(self, job: Job, packets: PacketJob, like: EncodedGroup) -> None:
+    def __init__(self, job: Job, packets: PacketJob) -> None:
         self._job = job
         self._packets = packets
-        self._like = like
-        self._scale: float | None = None
+        self._scale = 1.0
 
-    def encode(self, own: float, on_window: OnWindow | None) -> EncodedGroup:
-        """Encode; the first time finds out how much wider steps may be."""
-        if self._scale is None:
-            self._scale = 1.0
-            found = self.encode(own, None)
-            error, wanted = (reduce(add, e.stats).sum_squares for e in (found, self._like))
-            if error > 0 and wanted > 0:
-                ratio = math.sqrt(wanted / error)
-                self._scale = min(max(ratio, 1 / _MOST_SCALING), _MOST_SCALING)
+    def encode(self, own: float, on_window: OnWindow) -> EncodedGroup:
+        """Encode at the step that stands for one of samples."""
         correction = mean_correction(own * self._scale, self._job.prepared, "wavelets")
         return self._packets.encode(correction, on_window)
+
+    def scale(self, encoded: EncodedGroup, like: EncodedGroup) -> None:
+        """Widen steps so that they err as much as another encoding at the same step."""
+        error, wanted = (reduce(add, each.stats).sum_squares for each in (encoded, like))
+        if error > 0 and wanted > 0:
+            ratio = math.sqrt(wanted / error)
+            self._scale = min(max(ratio, 1 / _MOST_SCALING), _MOST_SCALING)
 
 
 def _cost(encoded: EncodedGroup) -> float:
