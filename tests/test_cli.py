@@ -130,6 +130,18 @@ def test_json_is_strict_even_where_the_psnr_is_infinite(small, tmp_path):
     assert report["groups"][0]["psnr_db"] == "inf"
 
 
+@pytest.mark.parametrize(
+    ("kind", "coder"),
+    [("bounded", "libx265 q4 + steps "), ("wavelets", " wavelets "), ("lossless", "none lossless")],
+)
+def test_info_says_what_codes_a_group(kind, coder):
+    text = run("info", Path(__file__).parent / "data" / "v1" / f"{kind}.mp4").output
+    assert coder in text
+    assert ("lossless" in text.split("beside")[0].replace("lossless.mp4", "")) == (
+        kind == "lossless"
+    )
+
+
 @pytest.mark.parametrize("arguments", [["info"], ["verify"]])
 def test_info_and_verify_print_text_and_json(encoded, arguments):
     path, _ = encoded

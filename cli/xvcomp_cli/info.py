@@ -50,12 +50,21 @@ def _text(file: Path, nbytes: int, manifest: "Manifest") -> str:
     return "\n\n".join(parts + [f"note: {note}" for note in manifest.notes])
 
 
+def _coder(group: "BandGroup") -> str:
+    """Name what codes a group, and how finely."""
+    if group.residual is not None and not group.lossless:
+        what = "steps" if group.residual.coder != "wavelets" else "wavelets"
+        base = "" if group.codec == "none" else f"{group.codec} q{group.quantizer} + "
+        return base + what
+    return group.codec + (" lossless" if group.quantizer is None else f" q{group.quantizer}")
+
+
 def _group_row(group: "BandGroup") -> list[str]:
     return [
         group.name,
         ",".join(group.variables),
         "x".join(str(size) for size in group.shape),
-        group.codec + (" lossless" if group.quantizer is None else f" q{group.quantizer}"),
+        _coder(group),
         "-" if group.quantization is None else str(group.quantization.bit_depth),
         "-" if group.layout is None else group.layout.kind,
         str(group.gop),
