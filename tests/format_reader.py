@@ -1,8 +1,8 @@
 """A second reader of cube files, written from ``xvcomp/docs/format.md`` alone.
 
 It uses nothing of xvcomp but the dictionary that the format names. Section numbers are those
-of the document; residual packets are in ``format_residuals``. It reads groups whose variables
-are of one dtype, and no sidecars of objects.
+of the document; residual packets are in the modules beside this one. It reads groups whose
+variables are of one dtype, and no sidecars of objects.
 """
 
 import base64
@@ -19,7 +19,8 @@ from typing import Any
 
 import av
 import numpy as np
-from format_residuals import corrected, lossless, unpack
+from format_corrections import corrected
+from format_residuals import lossless, unpack
 
 PACKET_ENTRY = b"mett" + bytes(6) + b"\0\1" + b"\0application/x-xvcomp\0"
 CONFIGURATIONS = (b"hvcC", b"av1C", b"avcC", b"vvcC", b"glbl")

@@ -82,8 +82,12 @@ def _below_qp_0(ds, path, target):
     return report
 
 
-@pytest.mark.parametrize(("db", "tries"), [(76, 1), (66, 0)])
-def test_only_below_qp_0_prediction_is_tried_at_any_rate(db, tries, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("db", "high", "tries"), [(76, math.inf, 1), (66, math.inf, 0), (66, 66, 1)]
+)
+def test_below_qp_0_or_at_a_high_psnr_prediction_is_tried_at_any_rate(
+    db, high, tries, tmp_path, monkeypatch
+):
     tried, search_beyond = [], quality._search_beyond_video
 
     def counted(*arguments):
@@ -93,7 +97,7 @@ def test_only_below_qp_0_prediction_is_tried_at_any_rate(db, tries, tmp_path, mo
     monkeypatch.setattr(quality, "_search_beyond_video", counted)
     monkeypatch.setattr(quality, "is_asked_for", lambda jobs: False)
     monkeypatch.setattr(quality, "_HIGH_RATE", math.inf)
-    monkeypatch.setattr(quality, "_HIGH_DB", math.inf)
+    monkeypatch.setattr(quality, "_HIGH_DB", high)
     monkeypatch.setattr(quality, "exact_may_pay", lambda *_: False)
     report = xvcomp.encode(
         _showers(), tmp_path / "c.mp4", target=xvcomp.Psnr(db), preset="best", codec="libx265"

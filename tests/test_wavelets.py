@@ -11,6 +11,7 @@ import xvcomp
 from xvcomp import residual
 from xvcomp.errors import CodecError
 from xvcomp.pipeline.wavelets import decode_wavelets, encode_wavelets
+from xvcomp.solving import beyond
 from xvcomp.transforms import rotating, wavelets
 
 SHAPES = [(1, 1), (1, 90), (15, 40), (16, 16), (17, 33), (50, 131), (700, 20)]
@@ -73,8 +74,12 @@ def test_more_bands_than_are_turned_keep_the_basis_of_their_mean():
     count = 40
     rng = np.random.default_rng(1)
     some = rng.normal(size=(5, count, count))
-    vectors = rotating.diagonalizing(some @ some.swapaxes(1, 2), np.ones(5))
+    covariances = some @ some.swapaxes(1, 2)
+    vectors = rotating.diagonalizing(covariances, np.ones(5))
     np.testing.assert_allclose(vectors.T @ vectors, np.eye(count), atol=1e-9)
+    variances = vectors.T @ covariances.mean(axis=0) @ vectors
+    np.testing.assert_allclose(variances, np.diag(np.diagonal(variances)), atol=1e-9)
+    assert (np.diff(np.diagonal(variances)) <= 0).all()
     values = rng.normal(size=(1, count, 20, 20)) * 50
     payload, seen = encode_wavelets(values, [0.1] * count)
     assert decode_wavelets(payload, values.shape, [0.1] * count).tobytes() == seen.tobytes()
@@ -90,6 +95,13 @@ def test_values_far_above_their_step_are_refused(values):
     values = np.concatenate([_bands(), values[:, :1]], axis=1)
     with pytest.raises(CodecError, match="too large"):
         encode_wavelets(values, [1e-3] * 4)
+
+
+def test_bands_that_are_too_large_only_together_are_refused():
+    band = np.where(np.arange(32) < 16, -0.2, 0.2) * 2.0**30 * np.ones((1, 1, 32, 1))
+    encode_wavelets(band, [1.0])
+    with pytest.raises(CodecError, match="too large"):
+        encode_wavelets(np.repeat(band, 4, axis=1), [1.0] * 4)
 
 
 def test_values_far_from_zero_cost_no_more():
@@ -137,6 +149,9 @@ def test_huge_numbers_are_refused():
     details = residual.encode_subbands([(huge, huge, huge)])
     with pytest.raises(ValueError, match="too large"):
         decode_wavelets(residual.pack([*parts[:3], details]), (1, 1, 16, 16), [1.0])
+    coarse = residual.encode_lattice(np.full((1, 1, 8, 8), 2**40))
+    with pytest.raises(ValueError, match="too large"):
+        decode_wavelets(residual.pack([*parts[:2], coarse, parts[3]]), (1, 1, 16, 16), [1.0])
     for entry in (-(2**63), 2**14 + 1):
         matrix = residual.encode_ints(np.array([entry]))
         damaged = residual.pack([parts[0], matrix, *parts[2:]])
@@ -152,19 +167,12 @@ def _waves(dtype="f4", gaps=False) -> xr.Dataset:
     noise = np.fft.rfft2(rng.normal(size=shape)) / np.maximum(frequency, 0.01) ** 3
     values = np.fft.irfft2(noise * (frequency < 0.3), s=shape[2:])
     values = values / np.abs(values).max() * 3000
+    values = np.rint(values).astype(dtype) if dtype == "i2" else values.astype(dtype)
     if gaps:
         values[:, :, 40:50, 20:70] = np.nan
     attrs = {"units": "m s-1", "scale_factor": 0.01} if dtype == "i2" else {"units": "m s-1"}
     dims = ("time", "level", "y", "x")
-    return xr.Dataset(
-        {
-            "u": (
-                dims,
-                np.rint(values).astype(dtype) if dtype == "i2" else values.astype(dtype),
-                attrs,
-            )
-        }
-    )
+    return xr.Dataset({"u": (dims, values, attrs)})
 
 
 @pytest.mark.parametrize("case", ["floats", "integers", "gaps"])
@@ -186,6 +194,38 @@ def test_high_quality_of_few_dates_is_coded_by_wavelets(case, tmp_path):
     some = xvcomp.open(path, decode_cf=False).u[1, 2, 30:60, 7:90]
     np.testing.assert_array_equal(some, back[1, 2, 30:60, 7:90])
     xvcomp.verify(path, ds, stored=True)
+
+
+def _bits_at(values: np.ndarray, wanted: float) -> float:
+    """Bits at a mean squared error, between those of some steps."""
+    found = []
+    for step in (2.0, 2.5, 3.2, 4.0):
+        payload, seen = encode_wavelets(values, [step] * values.shape[1])
+        found.append((np.log(np.square(seen - values).mean()), np.log(len(payload))))
+    errors, sizes = np.array(found).T
+    assert errors[0] < np.log(wanted) < errors[-1]
+    return float(np.exp(np.interp(np.log(wanted), errors, sizes)))
+
+
+def test_rounding_weighs_bits_against_errors(monkeypatch):
+    values = _waves("f8").u.values
+    weighed = _bits_at(values, 0.5)
+    monkeypatch.setattr("xvcomp.pipeline.wavelets._BITS_WEIGH", 0.0)
+    assert weighed < 0.99 * _bits_at(values, 0.5)
+
+
+def test_all_ways_are_compared_at_about_the_same_error(tmp_path, monkeypatch):
+    errors, cost = {}, beyond._cost
+
+    def seen(encoded):
+        coder = encoded.group.residual.coder + encoded.group.codec
+        errors[coder] = sum(each.sum_squares for each in encoded.stats)
+        return cost(encoded)
+
+    monkeypatch.setattr(beyond, "_cost", seen)
+    xvcomp.encode(_waves(), tmp_path / "c.mp4", target=xvcomp.Psnr(68), preset="fast")
+    assert len(errors) == 3
+    assert max(errors.values()) < 1.25 * min(errors.values())
 
 
 def test_wavelets_take_less_than_predicted_steps(tmp_path, monkeypatch):

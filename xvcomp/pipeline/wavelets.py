@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .. import residual
 from ..errors import CodecError
 from ..transforms import rotating, wavelets
-from ..transforms.products import multiply
+from ..transforms.products import grams, multiply
 
 __all__ = ["decode_wavelets", "encode_wavelets"]
 
@@ -25,6 +25,7 @@ Numbers = NDArray[np.int64]
 
 _SHIFT = 14
 _LARGEST = 1 << 30
+"""Of subbands' numbers, in format and decoder too."""
 _MOST_BANDS = 128
 """Sums of so many products with the matrix are exact, and the matrix is small."""
 _FURTHEST = 2.0**15
@@ -37,8 +38,7 @@ _NEVER_NONE = 0.03
 _BLOCK = 16
 """Side of the parts of subbands whose bands are compared."""
 _PARTS = 4096
-_FLOOR = 0.1
-"""Variance, in squared steps, that takes about half a bit."""
+"""How many such parts are enough."""
 
 
 def encode_wavelets(field: Field, steps: Sequence[float]) -> tuple[bytes, Field]:
@@ -105,8 +105,7 @@ def decode_wavelets(payload: bytes, shape: tuple[int, ...], steps: Sequence[floa
     coarse = residual.decode_lattice(parts[2], (time, bands, *size))
     details = residual.decode_subbands(parts[3], time, bands, sizes)
     numbers = [(coarse,), *(tuple(each) for each in details)]
-    largest = max(_magnitude(part) for each in numbers for part in each)
-    if largest > _LARGEST or _magnitude(matrix) > 1 << _SHIFT:
+    if _magnitude(coarse) > _LARGEST or _magnitude(matrix) > 1 << _SHIFT:
         raise ValueError("wavelets are damaged: too large numbers")
     widths = np.array(steps, dtype=np.float64)[:, None, None]
     return _rebuilt(numbers, matrix, centres, widths)
@@ -185,6 +184,7 @@ def _covariances(subbands: Sequence[tuple[Field, ...]]) -> list[tuple[Field, int
     """Compare bands in parts of the details; each stands for a number of coefficients."""
     found = []
     samples = sum(part.size // part.shape[1] for parts in subbands[1:] for part in parts)
+    skip = max(1, -(-samples // (_PARTS * _BLOCK**2)))
     for parts in subbands[1:]:
         for part in parts:
             time, bands, y, x = part.shape
@@ -193,9 +193,6 @@ def _covariances(subbands: Sequence[tuple[Field, ...]]) -> list[tuple[Field, int
             cut = part[:, :, : rows * side_y, : columns * side_x]
             cut = cut.reshape(time, bands, rows, side_y, columns, side_x)
             flat = cut.transpose(0, 2, 4, 1, 3, 5).reshape(-1, bands, side_y * side_x)
-            skip = max(1, -(-samples // (_PARTS * _BLOCK**2)))
             flat = flat[::skip]
-            found.append(
-                (flat @ flat.swapaxes(1, 2) / (flat.shape[2] * _FLOOR), flat.shape[2] * skip)
-            )
+            found.append((grams(flat) / flat.shape[2], flat.shape[2] * skip))
     return found

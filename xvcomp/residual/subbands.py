@@ -8,6 +8,7 @@ side by side.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,40 +30,45 @@ Shapes = Sequence[Sequence[tuple[int, int]]]
 
 _PHASES = ((0, 0), (1, 1), (0, 1), (1, 0))
 _RIDGE = 1e-3
-_LARGEST = 1 << 31
+_LARGEST = 1 << 30
 
-_Code = Callable[[tuple[Any, ...], list[float], list[Roots], tuple[Any, ...]], Numbers]
-"""Codes a phase: its kind, default weights, features and place; returns its numbers."""
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Phase:
+    """Numbers that are coded at once: where they are, and what tells how large they may be."""
+
+    level: int
+    direction: int
+    place: tuple[Any, ...]
+    kind: tuple[Any, ...]
+    features: list[Roots]
+
+    @property
+    def default(self) -> list[float]:
+        """Weights of features until there are others."""
+        return [1 / len(self.features)] * len(self.features)
+
+    def contexts(self, weights: Numbers) -> NDArray[np.uint8]:
+        """Number the contexts, in the order of the numbers."""
+        expected = combine(np.zeros(self.features[0].shape), self.features, weights)
+        return classify(expected).reshape(-1)
 
 
 def encode_subbands(details: Details) -> bytes:
-    """Code the details of frames."""
+    """Code the details of frames, numbers of magnitude up to 2**30."""
+    if not details:
+        return b""
     weights, contexts = WeightWriter(), ContextWriter()
 
-    def writing(numbers: Numbers) -> _Code:
-        def code(
-            kind: tuple[Any, ...], default: list[float], features: list[Roots], place: Any
-        ) -> Numbers:
-            k: Numbers = numbers[place]
-            fitted = weights.fit(kind, default, features, _roots(k), None, _RIDGE)
-            expected = combine(np.zeros(k.shape), features, fitted)
-            contexts.add(k.reshape(-1), classify(expected).reshape(-1))
-            return k
+    def code(phase: _Phase) -> Numbers:
+        k: Numbers = details[phase.level][phase.direction][phase.place]
+        fitted = weights.fit(phase.kind, phase.default, phase.features, _roots(k), None, _RIDGE)
+        contexts.add(k.reshape(-1), phase.contexts(fitted))
+        return k
 
-        return code
-
-    count = details[0][0].shape[1] if details else 0
-    before: list[list[Roots]] = []
-    for component in range(count):
-        found: list[list[Roots]] = []
-        for level, directions in enumerate(details):
-            found.append([])
-            for numbers in directions:
-                own = np.ascontiguousarray(numbers[:, component])
-                roots = _code_subband(writing(own), own.shape, found, before, level)[1]
-                found[-1].append(roots)
-        before = found
-    return pack([weights.write(), contexts.write()]) if count else b""
+    time, components = details[0][0].shape[:2]
+    _walk(time, components, [[part.shape[2:] for part in level] for level in details], code)
+    return pack([weights.write(), contexts.write()])
 
 
 def decode_subbands(data: bytes, time: int, components: int, shapes: Shapes) -> list[list[Numbers]]:
@@ -89,81 +95,86 @@ def decode_subbands(data: bytes, time: int, components: int, shapes: Shapes) -> 
     phases = sum(1 for y, x in flat for row, column in _PHASES if row < y and column < x)
     weights = WeightReader(parts[0], components * phases)
     contexts = ContextReader(parts[1], time * components * sum(y * x for y, x in flat))
+    details = [[np.empty((time, components, *shape), np.int64) for shape in s] for s in shapes]
 
-    def code(
-        kind: tuple[Any, ...], default: list[float], features: list[Roots], place: Any
-    ) -> Numbers:
-        fitted = weights.next(kind, default)
-        expected = combine(np.zeros(features[0].shape), features, fitted)
-        k = contexts.take(classify(expected).reshape(-1))
+    def code(phase: _Phase) -> Numbers:
+        k = contexts.take(phase.contexts(weights.next(phase.kind, phase.default)))
         if max(-int(k.min()), int(k.max())) > _LARGEST:
             raise ValueError("subbands are damaged: too large numbers")
-        return k.reshape(expected.shape)
+        k = k.reshape(phase.features[0].shape)
+        details[phase.level][phase.direction][phase.place] = k
+        return k
 
-    details = [[np.empty((time, components, *shape), np.int64) for shape in s] for s in shapes]
+    _walk(time, components, shapes, code)
+    return details
+
+
+def _walk(time: int, components: int, shapes: Shapes, code: Callable[[_Phase], Numbers]) -> None:
+    """Visit all phases in their order; ``code`` gives the numbers of each."""
     before: list[list[Roots]] = []
     for component in range(components):
         found: list[list[Roots]] = []
         for level, sizes in enumerate(shapes):
             found.append([])
-            for direction, size in enumerate(sizes):
-                numbers, roots = _code_subband(code, (time, *size), found, before, level)
-                details[level][direction][:, component] = numbers
-                found[-1].append(roots)
+            for size in sizes:
+                roots = np.zeros((time, *size), np.float32)
+                for phase, numbers in _phases(component, roots, found, before):
+                    numbers[...] = _roots(code(phase))
+                found[level].append(roots)
         before = found
-    return details
 
 
 def _roots(k: Numbers) -> Roots:
     return np.asarray(np.sqrt(np.abs(k)), dtype=np.float32)
 
 
-def _code_subband(
-    code: _Code,
-    shape: tuple[int, ...],
+def _phases(
+    component: int,
+    roots: Roots,
     found: Sequence[Sequence[Roots]],
     before: Sequence[Sequence[Roots]],
-    level: int,
-) -> tuple[Numbers, Roots]:
-    """Code one subband of one component, given what is known by then."""
-    direction = len(found[level])
-    known = [_doubled(found[level - 1][direction], shape)] if level else []
+) -> Iterator[tuple[_Phase, Roots]]:
+    """Yield the phases of a subband, and where their roots are wanted before the next."""
+    level, direction = len(found) - 1, len(found[-1])
+    known = [_doubled(found[level - 1][direction], roots.shape)] if level else []
     for other in found[level]:
         # Subbands of another direction may have a row or a column more or less.
-        fitting = _fitted(other, shape)
+        fitting = _fitted(other, roots.shape)
         known += [fitting, _mean_around(fitting)]
     if before:
         known += [before[level][direction], _mean_around(before[level][direction])]
-    numbers = np.zeros(shape, np.int64)
-    ring = np.zeros((shape[0], shape[1] + 2, shape[2] + 2), np.float32)
-    for phase, (row, column) in enumerate(_PHASES):
-        place = (slice(None), slice(row, None, 2), slice(column, None, 2))
-        size = numbers[place].shape
-        if not all(size):
+    for number, (row, column) in enumerate(_PHASES):
+        rows, columns = slice(row, None, 2), slice(column, None, 2)
+        wanted = roots[:, rows, columns]
+        if not wanted.size:
             continue
-        features = [each[place] for each in known]
-        features += _neighbours(ring, phase, size)
-        features.append(np.ones(size, np.float32))
-        kind = (level > 0, direction == 2, phase, len(features))
-        k = code(kind, [1 / len(features)] * len(features), features, place)
-        numbers[place] = k
-        ring[:, 1 + row : 1 + shape[1] : 2, 1 + column : 1 + shape[2] : 2] = _roots(k)
-    return numbers, ring[:, 1:-1, 1:-1]
+        features = [each[:, rows, columns] for each in known]
+        features += _neighbours(roots, number)
+        features.append(np.ones(wanted.shape, np.float32))
+        phase = _Phase(
+            level=level,
+            direction=direction,
+            place=(slice(None), component, rows, columns),
+            kind=(level > 0, direction == 2, number, len(features)),
+            features=features,
+        )
+        yield phase, wanted
 
 
-def _neighbours(ring: Roots, phase: int, size: tuple[int, ...]) -> Iterator[Roots]:
+def _neighbours(roots: Roots, number: int) -> Iterator[Roots]:
     """Yield means of neighbours that the phases before have made known; outside is nothing."""
-    row, column = _PHASES[phase]
+    row, column = _PHASES[number]
+    _, height, width = roots.shape
+    ring = np.pad(roots, ((0, 0), (1, 1), (1, 1)))
 
     def at(y: int, x: int) -> Roots:
-        first_y, first_x = 1 + row + y, 1 + column + x
-        rows = slice(first_y, first_y + 2 * size[1] - 1, 2)
-        return ring[:, rows, first_x : first_x + 2 * size[2] - 1 : 2]
+        rows = slice(1 + row + y, 1 + y + height, 2)
+        return ring[:, rows, 1 + column + x : 1 + x + width : 2]
 
-    if phase > 1:
+    if number > 1:
         yield (at(0, -1) + at(0, 1)) * np.float32(0.5)
         yield (at(-1, 0) + at(1, 0)) * np.float32(0.5)
-    if phase in (1, 3):
+    if number in (1, 3):
         diagonal = ((at(-1, -1) + at(-1, 1)) + at(1, -1)) + at(1, 1)
         yield diagonal * np.float32(0.25)
 

@@ -32,6 +32,9 @@ _VIDEO_STEP = 2.0
 _MOST_SCALING = 8.0
 """Step of wavelets over that of samples which err as much, at most."""
 
+_SAME = 0.03
+"""Logarithm of errors' ratio that the comparison can allow for by itself: 0.26 dB."""
+
 _HOPEFUL = 1.5
 """Estimated bits of exact values over those of a video, up to which they are tried."""
 
@@ -125,7 +128,7 @@ class _Beyond:
             try:
                 self._counted(self._encode(own, on_window))
             except (CodecError, ContainerError) as error:
-                _log.warning("group %r is coded without video: %s", job.plan.name, error)
+                _log.warning("group %r gets predicted steps now: %s", job.plan.name, error)
                 self._encode = self._alone
                 self._counted(self._alone(own, on_window))
 
@@ -142,8 +145,10 @@ class _Beyond:
         found: list[tuple[EncodedGroup, _Encode]] = [(alone, self._alone)]
         wavelets = _Wavelets(job, self._packets)
         try:
-            wavelets.scale(self._counted(wavelets.encode(own, on_window)), alone)
-            found.append((self._counted(wavelets.encode(own, on_window)), wavelets.encode))
+            encoded = self._counted(wavelets.encode(own, on_window))
+            if wavelets.rescale(encoded, alone):
+                encoded = self._counted(wavelets.encode(own, on_window))
+            found.append((encoded, wavelets.encode))
         except CodecError as error:
             _log.info("group %r is not coded by wavelets: %s", job.plan.name, error)
         try:
@@ -182,12 +187,23 @@ class _Wavelets:
         correction = mean_correction(own * self._scale, self._job.prepared, "wavelets")
         return self._packets.encode(correction, on_window)
 
-    def scale(self, encoded: EncodedGroup, like: EncodedGroup) -> None:
-        """Widen steps so that they err as much as another encoding at the same step."""
+    def rescale(self, encoded: EncodedGroup, like: EncodedGroup) -> bool:
+        """Change steps so that they err as another encoding at the same step; says whether it did.
+
+        Parameters
+        ----------
+        encoded : EncodedGroup
+            What `encode` made.
+        like : EncodedGroup
+        """
         error, wanted = (reduce(add, each.stats).sum_squares for each in (encoded, like))
-        if error > 0 and wanted > 0:
-            ratio = math.sqrt(wanted / error)
-            self._scale = min(max(ratio, 1 / _MOST_SCALING), _MOST_SCALING)
+        if not (error > 0 and wanted > 0):
+            return False
+        scale = min(max(math.sqrt(wanted / error), 1 / _MOST_SCALING), _MOST_SCALING)
+        if abs(math.log(scale)) < _SAME:
+            return False
+        self._scale = scale
+        return True
 
 
 def _cost(encoded: EncodedGroup) -> float:

@@ -206,7 +206,7 @@ def diagonalizing(
     Parameters
     ----------
     covariances : ndarray of float, shape (n, band, band)
-        In units of the variance that takes about half a bit.
+        In squared steps of the quantiser.
     counts : ndarray of float, shape (n,)
         Coefficients that each stands for.
 
@@ -220,7 +220,7 @@ def diagonalizing(
     if len(vectors) > _MOST_COMPONENTS:
         return np.asarray(vectors)
     with np.errstate(all="ignore"):
-        seen = vectors.T @ covariances @ vectors
+        seen = vectors.T @ (covariances / _FLOOR) @ vectors
         wide = np.ascontiguousarray(seen.transpose(1, 2, 0), dtype=np.float32)
         if np.isfinite(wide).all():
             vectors = vectors @ _Seen(wide, counts.astype(np.float32)).turned()

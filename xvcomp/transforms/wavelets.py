@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Subbands", "analyse", "levels_of", "shapes_of", "synthesise"]
+__all__ = ["Subbands", "analyse", "shapes_of", "synthesise"]
 
 Field = NDArray[np.float64]
 
@@ -46,7 +46,7 @@ _HIGH_ANALYSIS = tuple(-tap if k % 2 == 0 else tap for k, tap in enumerate(_SHOR
 _HIGH_SYNTHESIS = tuple(-tap if k % 2 == 0 else tap for k, tap in enumerate(_LONG))
 
 
-def levels_of(height: int, width: int) -> int:
+def _levels_of(height: int, width: int) -> int:
     """Return how often frames are cut."""
     levels = 0
     while min(height, width) >= _LEAST and levels < _MOST_LEVELS:
@@ -58,7 +58,7 @@ def levels_of(height: int, width: int) -> int:
 def shapes_of(height: int, width: int) -> list[tuple[tuple[int, int], ...]]:
     """Return the heights and widths of all subbands, in the order of `Subbands`."""
     found: list[tuple[tuple[int, int], ...]] = []
-    for _ in range(levels_of(height, width)):
+    for _ in range(_levels_of(height, width)):
         low_y, low_x = -(-height // 2), -(-width // 2)
         high_y, high_x = height - low_y, width - low_x
         found.insert(0, ((low_y, high_x), (high_y, low_x), (high_y, high_x)))
@@ -80,7 +80,7 @@ def analyse(frames: Field) -> Subbands:
         Nearly orthonormal: errors of subbands add up to those of frames.
     """
     found: Subbands = []
-    for _ in range(levels_of(*frames.shape[-2:])):
+    for _ in range(_levels_of(*frames.shape[-2:])):
         low, high = _split(frames, -2)
         frames, along_x = _split(low, -1)
         along_y, along_both = _split(high, -1)
